@@ -1,0 +1,26 @@
+package outbox
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// LSN is a byte position in the write-ahead log of one timeline of one Postgres cluster.
+type LSN uint64
+
+// String formats the position as Postgres does: two hexadecimal halves, e.g. 16/B374D848.
+func (l LSN) String() string {
+	return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l))
+}
+
+// ParseLSN reads what String writes and what Postgres prints.
+func ParseLSN(s string) (LSN, error) {
+	high, low, found := strings.Cut(s, "/")
+	h, errHigh := strconv.ParseUint(high, 16, 32)
+	l, errLow := strconv.ParseUint(low, 16, 32)
+	if !found || errHigh != nil || errLow != nil {
+		return 0, fmt.Errorf("malformed LSN %q: want two hexadecimal numbers such as 16/B374D848", s)
+	}
+	return LSN(h<<32 | l), nil
+}

@@ -1,0 +1,116 @@
+// Package topic shapes an event as a Kafka record, in both directions: the relay writes with Record, the projector and
+// the audit read with Parse.
+//
+// A record's key is the order's id, so that one order stays in one partition; its value is the outbox payload, byte for
+// byte; its timestamp is the commit time of the source transaction. The envelope is in headers: CloudEvents 1.0 in Kafka
+// binary mode (cloudevents/spec, kafka-protocol-binding.md section 3.2), and beside it where the event stood in its source.
+package topic
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+// Name is the topic of the food orders' events, and Partitions the number of its partitions. The number never changes:
+// an order's later events would go to another partition than its earlier ones.
+const (
+	Name       = "food-orders"
+	Partitions = 3
+)
+
+// Headers of a record, beside those that came with the event (see the Header names of package event).
+const (
+	headerSpecVersion = "ce_specversion"
+	headerID          = "ce_id"
+	headerSource      = "ce_source"
+	headerType        = "ce_type"
+	headerSubject     = "ce_subject"
+	headerTime        = "ce_time"
+	headerContentType = "content-type"
+	headerVersion     = "version"
+	headerSeq         = "outbox_seq"
+	headerLSN         = "commit_lsn"
+	headerIndex       = "tx_index"
+	headerLast        = "tx_last"
+)
+
+// Source says where in the source database's log an event stood.
+type Source struct {
+	Name      string     // the ce_source of the records, e.g. "/orders"
+	Commit    outbox.LSN // the commit LSN of its transaction
+	Committed time.Time  // when that transaction committed
+	Index     int        // its place among the events of the transaction, from 0
+	Last      bool       // whether it is the transaction's last event
+}
+
+// Message is an event as read from the topic.
+type Message struct {
+	event.Event
+
+	Seq    int64 // its outbox sequence number
+	Source Source
+}
+
+// ErrMalformed is wrapped by every error of Parse.
+var ErrMalformed = errors.New("malformed record")
+
+// Parse reads the event in a record. The payload is not decoded; event.Event.Data does that.
+func Parse(r *kgo.Record) (Message, error) {
+	m := Message{Event: event.Event{Payload: r.Value}, Source: Source{Committed: r.Timestamp}}
+	for _, h := range r.Headers {
+		if err := m.header(h.Key, string(h.Value)); err != nil {
+			return Message{}, fmt.Errorf("%w at %s/%d offset %d: header %s: %w", ErrMalformed, r.Topic, r.Partition, r.Offset, h.Key, err)
+		}
+	}
+	if m.ID == uuid.Nil || m.Order == uuid.Nil || m.Version < 1 || m.Type == "" {
+		return Message{}, fmt.Errorf("%w at %s/%d offset %d: the event's id, subject, version or type is missing", ErrMalformed, r.Topic, r.Partition, r.Offset)
+	}
+	if string(r.Key) != m.Order.String() {
+		return Message{}, fmt.Errorf("%w at %s/%d offset %d: key %q is not its subject %s", ErrMalformed, r.Topic, r.Partition, r.Offset, r.Key, m.Order)
+	}
+	return m, nil
+}
+
+func (m *Message) header(key, value string) (err error) {
+	switch key {
+	case headerSpecVersion:
+		if value != "1.0" {
+			err = fmt.Errorf("CloudEvents version %q, want 1.0", value)
+		}
+	case headerContentType:
+	case headerID:
+		m.ID, err = uuid.Parse(value)
+	case headerSource:
+		m.Source.Name = value
+	case headerType:
+		m.Type = event.Type(value)
+	case headerSubject:
+		m.Order, err = uuid.Parse(value)
+	case headerTime:
+		m.At, err = time.Parse(time.RFC3339Nano, value)
+	case headerVersion:
+		m.Version, err = strconv.ParseInt(value, 10, 64)
+	case headerSeq:
+		m.Seq, err = strconv.ParseInt(value, 10, 64)
+	case headerLSN:
+		m.Source.Commit, err = outbox.ParseLSN(value)
+	case headerIndex:
+		m.Source.Index, err = strconv.Atoi(value)
+	case headerLast:
+		m.Source.Last, err = strconv.ParseBool(value)
+	default:
+		if m.Headers == nil {
+			m.Headers = make(map[string]string)
+		}
+		m.Headers[key] = value
+	}
+	return err
+}
