@@ -1,0 +1,4 @@
+DROP PUBLICATION outbox;
+DROP TABLE idempotency_keys;
+DROP TABLE outbox;
+DROP TABLE orders;
