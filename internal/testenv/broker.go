@@ -1,0 +1,63 @@
+package testenv
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Broker returns the addresses, separated by commas, of the broker that this binary's tests share.
+func Broker(t testing.TB) string {
+	t.Helper()
+	start := fake
+	if os.Getenv("BROKER") == "kafka" {
+		start = realBroker
+	}
+	brokers, err := start()
+	if err != nil {
+		t.Fatalf("no broker for the tests: %v", err)
+	}
+	return brokers
+}
+
+// fake starts franz-go's in-process broker. It is for speed: it proves nothing about crashes.
+var fake = sync.OnceValues(func() (string, error) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		return "", err
+	}
+	shared.add(func(context.Context) error { cluster.Close(); return nil })
+	return strings.Join(cluster.ListenAddrs(), ","), nil
+})
+
+// Topic makes a topic with a name of its own and deletes it at the end of the test.
+func Topic(t testing.TB, brokers string, partitions int32) string {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := kadm.NewClient(client)
+	name := Name(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := admin.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
+	}
+	t.Cleanup(func() {
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if _, err := admin.DeleteTopics(ctx, name); err != nil {
+			t.Logf("delete topic %s: %v", name, err) // its broker may have been killed by the test
+		}
+	})
+	return name
+}
