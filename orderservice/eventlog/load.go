@@ -1,0 +1,58 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
+)
+
+const selectHistory = `
+SELECT ` + outbox.Columns + `
+FROM outbox
+WHERE aggregateid = $1
+ORDER BY version`
+
+// Load returns the order as the fold of its events, or ErrNotFound. The orders row is not asked: it is there for
+// constraints, for the lock and for looking at.
+func (l *Log) Load(ctx context.Context, id uuid.UUID) (order.Order, error) {
+	history, err := l.History(ctx, id)
+	if err != nil {
+		return order.Order{}, err
+	}
+	return fold(history)
+}
+
+// History returns all events of the order in the order of their versions, or ErrNotFound.
+func (l *Log) History(ctx context.Context, id uuid.UUID) ([]outbox.Entry, error) {
+	rows, _ := l.pool.Query(ctx, selectHistory, id) // CollectRows returns its error
+	history, err := pgx.CollectRows(rows, outbox.Scan)
+	if err != nil {
+		return nil, fmt.Errorf("history of %s: %w", id, translateRead(err))
+	}
+	if len(history) == 0 {
+		return nil, fmt.Errorf("history of %s: %w", id, ErrNotFound)
+	}
+	return history, nil
+}
+
+// fold applies the events one after the other. It refuses a history with a hole (I2): what would come of it is no state
+// that any decision led to.
+func fold(history []outbox.Entry) (order.Order, error) {
+	var o order.Order
+	for _, e := range history {
+		if e.Version != o.Version+1 {
+			return order.Order{}, fmt.Errorf("order %s: the log has version %d where %d must be", e.Order, e.Version, o.Version+1)
+		}
+		data, err := e.Data()
+		if err != nil {
+			return order.Order{}, fmt.Errorf("order %s v%d: %w", e.Order, e.Version, err)
+		}
+		o = order.Apply(o, e.Version, e.At, data)
+	}
+	return o, nil
+}
