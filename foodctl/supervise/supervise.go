@@ -1,0 +1,199 @@
+// Package supervise keeps a program running as a child process: it starts it, starts it again when it dies, stops it in
+// order, and says what it used.
+//
+// It promises that a program that was killed is back at once, that one which never comes up is given up with the last
+// line that it wrote, and (through package child, on Linux) that none outlives this process. It does not judge whether a
+// running program does its work.
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+)
+
+// A program that has lived for settled is sound: it is started again as often as it dies. One that never did and has
+// ended by itself maxExits times has a fault that starting it again does not cure. Being killed is no fault of its own.
+const (
+	settled    = 10 * time.Second
+	maxExits   = 5
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// Spec says what to run.
+type Spec struct {
+	Name  string
+	Path  string
+	Args  []string
+	Env   func() []string // asked before each start; the whole environment. Secrets travel here, never in Args
+	Log   string          // file that gets stdout and stderr, appended to
+	Grace time.Duration   // from SIGTERM to SIGKILL; 0 kills at once
+}
+
+// Event is a change in a program's life.
+type Event struct {
+	Name    string
+	Pid     int
+	Up      bool          // started, else ended
+	Reason  string        // how it ended, such as "signal: killed"
+	Detail  string        // the last line that it wrote before it ended
+	Backoff time.Duration // from its end to the next start
+}
+
+// Program is a program that is kept running.
+type Program struct {
+	spec   Spec
+	notify func(Event)
+
+	// mu guards what follows.
+	mu      sync.Mutex
+	process *child.Process // nil while none runs
+	past    Usage          // of the processes that have ended
+}
+
+// New makes a program that is not yet running. Notify is called from Run's goroutine and must not block.
+func New(spec Spec, notify func(Event)) *Program {
+	return &Program{spec: spec, notify: notify}
+}
+
+// Name is the name in the Spec.
+func (p *Program) Name() string { return p.spec.Name }
+
+// Run keeps the program running until ctx is done, then stops it: SIGTERM, and SIGKILL after the grace. It returns an
+// error only when the program cannot be kept running.
+func (p *Program) Run(ctx context.Context) error {
+	var exits, quick int
+	var sound bool
+	for ctx.Err() == nil {
+		began := time.Now()
+		end, err := p.once(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.spec.Name, err)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		lived := time.Since(began)
+		sound = sound || lived >= settled
+		if quick++; lived >= time.Second {
+			quick = 0
+		}
+		if end.Exited() {
+			exits++
+		}
+		detail := LastLine(p.spec.Log)
+		if exits >= maxExits && !sound {
+			return fmt.Errorf("%s ended %d times (%s): %s; its log is %s", p.spec.Name, exits, end, detail, p.spec.Log)
+		}
+		pause := backoff(quick)
+		p.notify(Event{Name: p.spec.Name, Pid: end.Pid(), Reason: end.String(), Detail: detail, Backoff: pause})
+		wait(ctx, pause)
+	}
+	return nil
+}
+
+// backoff is nothing before the second quick death in a row, so that a killed program is back at once.
+func backoff(quick int) time.Duration {
+	if quick < 2 {
+		return 0
+	}
+	d := min(minBackoff<<min(quick-2, 10), maxBackoff)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter, not a secret
+}
+
+// once runs the program to its end and says how it ended. An error means that it could not be started.
+func (p *Program) once(ctx context.Context) (*os.ProcessState, error) {
+	log, err := os.OpenFile(p.spec.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx,gosec // stop ends it, SIGTERM first
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.spec.Env(), log, log
+	process, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		return nil, err
+	}
+	p.begin(process)
+	p.notify(Event{Name: p.spec.Name, Pid: process.PID(), Up: true})
+	select {
+	case <-process.Done():
+	case <-ctx.Done():
+		p.stop(process)
+	}
+	p.end(cmd.ProcessState)
+	return cmd.ProcessState, nil
+}
+
+// stop returns when the process is gone, which it sees to.
+func (p *Program) stop(process *child.Process) {
+	if p.spec.Grace > 0 && process.Signal(syscall.SIGTERM) == nil {
+		grace := time.NewTimer(p.spec.Grace)
+		defer grace.Stop()
+		select {
+		case <-process.Done():
+			return
+		case <-grace.C:
+		}
+	}
+	_ = process.Kill() // fails only if it has ended by itself
+	<-process.Done()
+}
+
+func (p *Program) begin(process *child.Process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.process = process
+}
+
+func (p *Program) end(s *os.ProcessState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.process = nil
+	p.past.CPU += s.SystemTime() + s.UserTime()
+	p.past.Starts++
+}
+
+// ErrNotRunning is returned for a signal to a program that is down at the moment.
+var ErrNotRunning = errors.New("not running")
+
+// Signal sends a signal to the running process and returns its pid.
+func (p *Program) Signal(sig os.Signal) (pid int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process == nil {
+		return 0, fmt.Errorf("%s: %w", p.spec.Name, ErrNotRunning)
+	}
+	return p.process.PID(), p.process.Signal(sig)
+}
+
+// Pid of the running process, 0 while none runs.
+func (p *Program) Pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process == nil {
+		return 0
+	}
+	return p.process.PID()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	if d == 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
