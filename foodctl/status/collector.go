@@ -1,0 +1,161 @@
+// Package status shows what a running system has done so far: how many events were written, published and applied, and
+// how long they took.
+//
+// It asks each place itself, the outbox table, the topic and the read model, and takes nobody's word for another's part.
+// It promises a picture that is right when nothing moves and a moment old when something does. It proves nothing: that is
+// the audit's part.
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Counts is the state of a system at a moment.
+type Counts struct {
+	Orders     int64         `json:"orders"`
+	Written    int64         `json:"written"`    // events in the outbox
+	Published  int64         `json:"published"`  // different events in the topic that a read_committed reader sees
+	Applied    int64         `json:"applied"`    // events that the read model reflects
+	Pending    int64         `json:"pending"`    // written and not yet applied
+	Duplicates int64         `json:"duplicates"` // records that repeat an event, or that the projector ignored as such
+	P50        time.Duration `json:"p50_ns"`     // from the order's commit to its event in the read model, of the last seconds
+	P99        time.Duration `json:"p99_ns"`
+}
+
+// Arrived says whether everything that was written is in the topic and in the read model.
+func (c Counts) Arrived() bool { return c.Published == c.Written && c.Applied == c.Written }
+
+// latencyMetric is the projector's histogram of seconds from the order's commit to the read model's.
+const latencyMetric = "projector_end_to_end_latency_seconds"
+
+// window is how far back latencies count. settled is how long after an outbox row's insertion no row with a lower
+// sequence number is expected any more: sequence numbers are given out in another order than transactions commit.
+const (
+	window  = 10 * time.Second
+	settled = 10 * time.Second
+)
+
+// Config says where to look.
+type Config struct {
+	OrdersURL    string
+	ReadModelURL string
+	Brokers      []string
+	Topic        string
+	Projectors   []string // URLs of their metrics
+}
+
+// Collector reads Counts. It is not safe for concurrent use.
+type Collector struct {
+	orders     *pgxpool.Pool
+	readModel  *pgxpool.Pool
+	tail       *Tail
+	projectors []string
+
+	written written
+	latency []reading
+}
+
+// reading is the latencies that were counted up to a moment.
+type reading struct {
+	at time.Time
+	h  histogram
+}
+
+// Open connects to the databases and the brokers. The caller must call Run, and Close after it.
+func Open(ctx context.Context, c Config) (*Collector, error) {
+	orders, err := pool(ctx, c.OrdersURL)
+	if err != nil {
+		return nil, fmt.Errorf("orders database: %w", err)
+	}
+	readModel, err := pool(ctx, c.ReadModelURL)
+	if err != nil {
+		orders.Close()
+		return nil, fmt.Errorf("read model's database: %w", err)
+	}
+	tail, err := NewTail(c.Brokers, c.Topic)
+	if err != nil {
+		orders.Close()
+		readModel.Close()
+		return nil, err
+	}
+	return &Collector{orders: orders, readModel: readModel, tail: tail, projectors: c.Projectors}, nil
+}
+
+func pool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 1
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// Run reads the topic until ctx is done.
+func (c *Collector) Run(ctx context.Context) { c.tail.Run(ctx) }
+
+// Close ends the connections to the databases.
+func (c *Collector) Close() {
+	c.orders.Close()
+	c.readModel.Close()
+}
+
+// Read asks every place. On an error the Counts hold what could be had.
+func (c *Collector) Read(ctx context.Context) (Counts, error) {
+	var n Counts
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	// Backwards along the way, so that an event which moves meanwhile is not counted behind a place that it has yet to reach.
+	ignored, errApplied := c.readApplied(ctx, &n)
+	var malformed int64
+	n.Published, n.Duplicates, malformed = c.tail.Counts()
+	n.Duplicates = max(n.Duplicates, ignored)
+	errWritten := c.written.read(ctx, c.orders, &n)
+	n.Pending = max(0, n.Written-n.Applied)
+	n.P50, n.P99 = c.readLatency(ctx)
+	if malformed > 0 {
+		return n, errors.Join(errApplied, errWritten, fmt.Errorf("%d records of the topic are no events of this system", malformed))
+	}
+	return n, errors.Join(errApplied, errWritten)
+}
+
+// ReadExactly counts every row of the outbox again. Read counts only the newer ones, and would miss those of a
+// transaction that took longer than settled.
+func (c *Collector) ReadExactly(ctx context.Context) (Counts, error) {
+	c.written = written{}
+	return c.Read(ctx)
+}
+
+const selectApplied = `
+SELECT coalesce(sum(applied_events), 0)::bigint, coalesce(sum(duplicate_events), 0)::bigint
+FROM projection_offsets`
+
+func (c *Collector) readApplied(ctx context.Context, n *Counts) (ignored int64, err error) {
+	if err := c.readModel.QueryRow(ctx, selectApplied).Scan(&n.Applied, &ignored); err != nil {
+		return 0, fmt.Errorf("applied events: %w", err)
+	}
+	return ignored, nil
+}
+
+// readLatency estimates the quantiles of what arrived within the window.
+func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
+	now := histogram{}
+	for _, url := range c.projectors {
+		if m, err := Scrape(ctx, url); err == nil { // one that is down has nothing to say
+			now.add(m[latencyMetric])
+		}
+	}
+	c.latency = append(c.latency, reading{time.Now(), now})
+	for len(c.latency) > 2 && time.Since(c.latency[1].at) >= window {
+		c.latency = c.latency[1:]
+	}
+	recent := now.since(c.latency[0].h)
+	if len(c.latency) == 1 {
+		recent = now
+	}
+	return recent.quantile(0.5), recent.quantile(0.99)
+}
