@@ -1,0 +1,130 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/sql"
+	"github.com/adamkwhite/kafkafoodpipeline/sql/migrate"
+)
+
+const duplicateDatabase = "42P04" // SQLSTATE
+
+// prepare makes the databases, their schemas and the programs' logins, as far as they are not there.
+func (s *server) prepare(ctx context.Context, n Names, l logins) error {
+	maintenance := s.admin.Path
+	if len(maintenance) < 2 {
+		maintenance = "/postgres"
+	}
+	err := s.connect(ctx, maintenance[1:], func(conn *pgx.Conn) error {
+		return errors.Join(createDatabase(ctx, conn, n.OrdersDB), createDatabase(ctx, conn, n.ReadModelDB))
+	})
+	if err != nil {
+		return err
+	}
+	if err := migrate.Up(ctx, s.url(n.OrdersDB), sql.Orders); err != nil {
+		return err
+	}
+	if err := migrate.Up(ctx, s.url(n.ReadModelDB), sql.ReadModel); err != nil {
+		return err
+	}
+	return s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
+		for _, login := range l.all() {
+			if err := login.ensure(ctx, conn); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
+	_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	if e, is := errors.AsType[*pgconn.PgError](err); is && e.Code == duplicateDatabase {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create database %s: %w", name, err)
+	}
+	return nil
+}
+
+// home is the topic that a system's events went to, kept as the comment on its read model's database.
+type home struct {
+	Cluster string `json:"cluster"`
+	TopicID string `json:"topic_id"`
+	Topic   string `json:"topic"`
+	Dev     bool   `json:"dev_broker"` // the topic is gone when foodctl is
+}
+
+func homeOf(t broker.Topic, dev bool) home {
+	return home{Cluster: t.Cluster, TopicID: t.ID.String(), Topic: t.Name, Dev: dev}
+}
+
+// errMoved is returned for events whose topic is not the one at hand and may still exist.
+var errMoved = errors.New("the events of this database are in another topic")
+
+// settle compares the topic at hand with the one that the events went to, and says whether the topic has to be filled
+// anew from the outbox. A dev broker's topic is gone with its foodctl; any other may be there still, and is not to be
+// forgotten by itself.
+func (s *server) settle(ctx context.Context, n Names, now home) (refill bool, err error) {
+	var (
+		comment *string
+		rows    bool
+	)
+	err = s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `
+SELECT (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1),
+       EXISTS (SELECT FROM outbox)`, n.ReadModelDB).Scan(&comment, &rows)
+	})
+	if err != nil {
+		return false, fmt.Errorf("home of the events: %w", err)
+	}
+	var was home
+	if comment != nil {
+		_ = json.Unmarshal([]byte(*comment), &was) // anybody's comment, then: no home
+	}
+	switch {
+	case was == now, was == home{} && !now.Dev:
+		return false, nil // the relay's own checks decide
+	case was == home{} && !rows:
+		return false, nil
+	case was.Dev:
+		return true, nil
+	case was == home{}:
+		return false, fmt.Errorf("%w: database %s holds orders that foodctl's dev broker knows nothing of: "+
+			"give --brokers the brokers that hold them", errMoved, n.OrdersDB)
+	default:
+		return false, fmt.Errorf("%w: %s (id %s) in Kafka cluster %s, and not the one at hand: give --brokers and --topic that one, "+
+			"or start anew with --reset or another --data-dir", errMoved, was.Topic, was.TopicID, was.Cluster)
+	}
+}
+
+// moveIn notes where the events go from now on. It comes last: noted before the topic is filled, a crash in between
+// would leave the topic empty for good.
+func (s *server) moveIn(ctx context.Context, n Names, now home) error {
+	text, err := json.Marshal(now)
+	if err != nil {
+		return err
+	}
+	return s.connect(ctx, n.ReadModelDB, func(conn *pgx.Conn) error {
+		statement, err := conn.PgConn().EscapeString(string(text))
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, fmt.Sprintf("COMMENT ON DATABASE %s IS '%s'", pgx.Identifier{n.ReadModelDB}.Sanitize(), statement))
+		return err
+	})
+}
+
+// renew empties the read model: its offsets belong to a topic that is gone.
+func (s *server) renew(ctx context.Context, n Names) error {
+	url := s.url(n.ReadModelDB)
+	return errors.Join(migrate.Down(ctx, url, sql.ReadModel), migrate.Up(ctx, url, sql.ReadModel))
+}
