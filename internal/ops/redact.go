@@ -1,0 +1,34 @@
+package ops
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+const hidden = "xxxxx" // what url.URL.Redacted uses
+
+// secretPair finds password=... and sslpassword=... in a keyword/value connection string (libpq, section 34.1.1.1).
+var secretPair = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]+)`)
+
+// Redact hides the password of a connection string, a URL or libpq's keyword=value form, so that it may be shown. Of a URL
+// that cannot be parsed, or whose password holds an unescaped /, ? or #, only the scheme is kept: where the password
+// begins and ends is anyone's guess.
+func Redact(conn string) string {
+	scheme, _, isURL := strings.Cut(conn, "://")
+	if !isURL || strings.ContainsAny(scheme, " =") {
+		return secretPair.ReplaceAllString(conn, "${1}"+hidden)
+	}
+	u, err := url.Parse(conn)
+	if err != nil || strings.Contains(u.Opaque+u.Host+u.Path+u.RawQuery+u.Fragment, "@") {
+		return scheme + "://" + hidden
+	}
+	query := u.Query()
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "password") {
+			query.Set(name, hidden)
+			u.RawQuery = query.Encode()
+		}
+	}
+	return u.Redacted()
+}
