@@ -48,7 +48,7 @@ CREATE TABLE order_summary (
   tip_minor      bigint      NOT NULL,
   currency       text        NOT NULL,
   lines          json        NOT NULL,
-  rating         smallint,             -- stars; NULL until rated
+  rating         integer,              -- stars; NULL until rated
   placed_at      timestamptz NOT NULL,
   updated_at     timestamptz NOT NULL, -- time of the last event
   CONSTRAINT order_summary_pkey PRIMARY KEY (order_id),

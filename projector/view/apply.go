@@ -1,0 +1,121 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// fence moves the position, iff the partition is still this claim's and stands where the batch begins. It comes first in
+// the transaction: it takes the row's lock, so that a claim waits for the batch instead of racing it, and whoever was
+// overtaken learns it before he has written anything.
+const fence = `
+UPDATE projection_offsets
+SET next_offset = $6,
+    applied_events = applied_events + $7,
+    updated_at = now()
+WHERE topic = $1
+  AND part = $2
+  AND owner_epoch = $3
+  AND claim = $4
+  AND next_offset = $5`
+
+// Apply applies a batch of the partition's events, which begin at or after Next and ascend by offset, in one transaction
+// with the offset (I8). It takes two round trips: fence and read, then write and commit.
+//
+// After ErrFenced the partition is of no more use. After a *Refusal the events before the refused one may be applied by
+// themselves. After any other error it may be called again with the same events: if it is not known whether the last
+// attempt was committed, that is found out first, and nothing is applied twice.
+func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) {
+	if len(events) == 0 {
+		return Applied{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	if p.unsettled != nil {
+		committed, applied, err := p.settle(ctx)
+		if err != nil || committed {
+			return applied, err
+		}
+	}
+	if first := events[0].Offset; first < p.next {
+		return Applied{}, fmt.Errorf("partition %d: batch begins at offset %d, before %d: %w", p.part, first, p.next, errPosition)
+	}
+	conn, err := p.view.pool.Acquire(ctx)
+	if err != nil {
+		return Applied{}, fmt.Errorf("partition %d: connect: %w", p.part, err)
+	}
+	defer conn.Release() // closes the connection if a transaction is open on it
+	return p.transact(ctx, conn, events)
+}
+
+func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []Event) (Applied, error) {
+	to := events[len(events)-1].Offset + 1 // not + len: control records and aborted transactions take offsets too
+	f := newFold(len(events))
+	fenced, err := p.begin(ctx, conn, to, events, f)
+	if err != nil {
+		return Applied{}, fmt.Errorf("partition %d: begin at offset %d: %w", p.part, p.next, err)
+	}
+	if fenced {
+		return Applied{}, errors.Join(ErrFenced, rollback(ctx, conn))
+	}
+	if err := f.all(events); err != nil {
+		return Applied{}, errors.Join(err, rollback(ctx, conn))
+	}
+	b, err := f.write(p)
+	if err != nil {
+		return Applied{}, errors.Join(err, rollback(ctx, conn))
+	}
+	b.Queue("COMMIT")
+	p.unsettled = &unsettled{to: to, applied: f.applied} // before it is sent: from here on the server may commit
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return Applied{}, fmt.Errorf("partition %d: write offsets %d to %d: %w", p.part, p.next, to, err)
+	}
+	p.next, p.unsettled = to, nil
+	return f.applied, nil
+}
+
+// begin opens the transaction, moves the fence and reads the state of the batch's orders into f: one round trip.
+func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, to int64, events []Event, f *fold) (fenced bool, err error) {
+	b := &pgx.Batch{}
+	b.Queue("BEGIN")
+	b.Queue(fence, p.view.topic, p.part, p.epoch, p.claim, p.next, to, len(events)).Exec(func(tag pgconn.CommandTag) error {
+		fenced = tag.RowsAffected() == 0
+		return nil
+	})
+	b.Queue(current, ids(events)).Query(func(rows pgx.Rows) error {
+		orders, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[order])
+		for _, o := range orders {
+			f.orders[o.ID] = o
+		}
+		return err
+	})
+	return fenced, conn.SendBatch(ctx, b).Close()
+}
+
+// rollback gives the connection back clean. If it fails, the pool closes the connection, which does the same.
+func rollback(ctx context.Context, conn *pgxpool.Conn) error {
+	if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+// ids are the orders of the events, each once, in the order of the table's primary key.
+func ids(events []Event) []uuid.UUID {
+	seen := make(map[uuid.UUID]struct{}, len(events))
+	orders := make([]uuid.UUID, 0, len(events))
+	for _, e := range events {
+		if _, known := seen[e.Order]; !known {
+			seen[e.Order] = struct{}{}
+			orders = append(orders, e.Order)
+		}
+	}
+	sortIDs(orders)
+	return orders
+}

@@ -1,0 +1,227 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"pgregory.net/rapid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+)
+
+const testTopic = "food-orders"
+
+var testTopicID = uuid.MustParse("6f1f4c5e-0000-4000-8000-000000000001")
+
+type bench struct {
+	*testing.T
+
+	pool *pgxpool.Pool
+	view *View
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	t.Parallel()
+	pool := connect(t, testenv.ReadModel(t))
+	return &bench{T: t, pool: pool, view: New(pool, testTopic)}
+}
+
+func connect(t *testing.T, url string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := Connect(t.Context(), url, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// claim claims partition 0 of a log that is long enough.
+func (b *bench) claim(owner string) *Partition {
+	b.Helper()
+	claimed, refused, err := b.view.Claim(b.Context(), owner, Log{testTopicID, map[int32]Bounds{0: {0, 1 << 40}}})
+	if err != nil || len(refused) > 0 {
+		b.Fatalf("claim: refused %v, err %v", refused, err)
+	}
+	return claimed[0]
+}
+
+func (b *bench) apply(p *Partition, events []Event) Applied {
+	b.Helper()
+	applied, err := p.Apply(b.Context(), events)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return applied
+}
+
+func (b *bench) want(want tables) {
+	b.Helper()
+	if diff := cmp.Diff(stored(b.T, b.pool), want); diff != "" {
+		b.Fatalf("tables (-got +want):\n%s", diff)
+	}
+}
+
+// counts are the position and the counters of partition 0.
+func (b *bench) counts() (next, applied, duplicates int64) {
+	b.Helper()
+	err := b.pool.QueryRow(b.Context(), `SELECT next_offset, applied_events, duplicate_events FROM projection_offsets WHERE part = 0`).
+		Scan(&next, &applied, &duplicates)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return next, applied, duplicates
+}
+
+func TestTablesDependOnTheEventsAloneNotOnTheBatches_I10(t *testing.T) {
+	b := setup(t)
+	rapid.Check(t, func(r *rapid.T) {
+		b.empty()
+		events := history(rapid.Uint64().Draw(r, "seed"), rapid.IntRange(1, 8).Draw(r, "orders"), rapid.IntRange(1, 80).Draw(r, "events"))
+		p := b.claim("one")
+		for rest := events; len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(r, "batch")
+			b.apply(p, rest[:n])
+			rest = rest[n:]
+			if rapid.Bool().Draw(r, "new owner") {
+				p = b.claim("another")
+			}
+		}
+		if diff := cmp.Diff(stored(t, b.pool), folded(events)); diff != "" {
+			r.Fatalf("tables (-got +want):\n%s", diff)
+		}
+		next, applied, duplicates := b.counts()
+		if next != events[len(events)-1].Offset+1 || applied != int64(len(events)) || duplicates != 0 {
+			r.Fatalf("position %d, applied %d, duplicates %d after %d events", next, applied, duplicates, len(events))
+		}
+	})
+}
+
+func (b *bench) empty() {
+	b.Helper()
+	_, err := b.pool.Exec(b.Context(), `TRUNCATE projection_offsets, order_summary, order_timeline, customer_stats_shard,
+		item_popularity_shard, revenue_minute_shard, kitchen_board`)
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestABatchAppliedTwiceIsFenced_I8(t *testing.T) {
+	b := setup(t)
+	events := history(1, 5, 60)
+	p := b.claim("one")
+	again := *p // believes that nothing has been applied
+	b.apply(p, events)
+	before := stored(t, b.pool)
+
+	if _, err := again.Apply(t.Context(), events); !errors.Is(err, ErrFenced) {
+		t.Fatalf("second time: %v, want ErrFenced", err)
+	}
+	b.want(before)
+	if _, applied, _ := b.counts(); applied != int64(len(events)) {
+		t.Fatalf("applied %d, want %d", applied, len(events))
+	}
+}
+
+func TestAnOverTakenOwnerAppliesNothing_I8(t *testing.T) {
+	b := setup(t)
+	events := history(2, 5, 60)
+	old := b.claim("old")
+	b.apply(old, events[:20])
+	b.claim("new")
+
+	if _, err := old.Apply(t.Context(), events[20:]); !errors.Is(err, ErrFenced) {
+		t.Fatalf("overtaken owner: %v, want ErrFenced", err)
+	}
+	b.want(folded(events[:20]))
+}
+
+func TestAClaimTokenTellsEqualEpochsApart_I8(t *testing.T) {
+	b := setup(t)
+	events := history(3, 5, 40)
+	p := b.claim("before the backup was restored")
+	if _, err := b.pool.Exec(t.Context(), `UPDATE projection_offsets SET claim = gen_random_uuid()`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Apply(t.Context(), events); !errors.Is(err, ErrFenced) {
+		t.Fatalf("same epoch, other claim: %v, want ErrFenced", err)
+	}
+}
+
+func TestALowerVersionIsIgnoredAndCounted_I9(t *testing.T) {
+	b := setup(t)
+	events := history(4, 4, 50)
+	p := b.claim("one")
+	b.apply(p, events[:30])
+	repeated := append([]Event{}, events[10:]...) // 20 events once more, at new offsets
+	for i := range repeated {
+		repeated[i].Offset = events[29].Offset + 1 + int64(i)
+	}
+	applied := b.apply(p, repeated)
+	if want := (Applied{Events: 20, Duplicates: 20}); applied != want {
+		t.Fatalf("applied %+v, want %+v", applied, want)
+	}
+	b.want(folded(events))
+	if _, n, duplicates := b.counts(); n != 50 || duplicates != 20 {
+		t.Fatalf("applied %d, duplicates %d", n, duplicates)
+	}
+	only := append([]Event{}, events[:1]...)
+	only[0].Offset = repeated[len(repeated)-1].Offset + 1
+	if applied := b.apply(p, only); applied != (Applied{Duplicates: 1}) {
+		t.Fatalf("a batch of duplicates alone: %+v", applied)
+	}
+}
+
+func TestAHoleIsNeverApplied_I9(t *testing.T) {
+	b := setup(t)
+	events := history(5, 4, 50)
+	lost := 20
+	for events[lost].Version < 2 {
+		lost++
+	}
+	holed := append(append([]Event{}, events[:lost]...), events[lost+1:]...)
+	p := b.claim("one")
+	_, err := p.Apply(t.Context(), holed)
+	refusal, is := errors.AsType[*Refusal](err)
+	if !is || !errors.Is(err, ErrHole) {
+		t.Fatalf("err %v, want a refusal for a hole", err)
+	}
+	if refusal.Index < lost || holed[refusal.Index].Order != events[lost].Order || refusal.Offset != holed[refusal.Index].Offset {
+		t.Fatalf("refused %+v, lost was %d", refusal, lost)
+	}
+	b.want(folded(nil))
+
+	b.apply(p, holed[:refusal.Index]) // what comes before it still can be applied
+	b.want(folded(holed[:refusal.Index]))
+	if next, _, _ := b.counts(); next > refusal.Offset {
+		t.Fatalf("position %d is past the hole at %d", next, refusal.Offset)
+	}
+}
+
+func TestABatchBehindThePositionIsRefused(t *testing.T) {
+	b := setup(t)
+	events := history(6, 4, 20)
+	p := b.claim("one")
+	b.apply(p, events[:10])
+	if _, err := p.Apply(t.Context(), events[5:]); !errors.Is(err, errPosition) {
+		t.Fatalf("err %v, want errPosition", err)
+	}
+}
+
+func TestACancelledBatchLeavesNothing_I8(t *testing.T) {
+	b := setup(t)
+	events := history(7, 4, 20)
+	p := b.claim("one")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Apply(ctx, events); !errors.Is(err, context.Canceled) {
+		t.Fatalf("err %v", err)
+	}
+	b.apply(p, events)
+	b.want(folded(events))
+}

@@ -1,0 +1,185 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Log is what the broker says about the partitions that are to be claimed.
+type Log struct {
+	TopicID uuid.UUID
+	Bounds  map[int32]Bounds
+}
+
+// Bounds are the offsets at which a partition's log begins and ends: Start is its first record, End the next one to come.
+type Bounds struct {
+	Start, End int64
+}
+
+// Partition is a claimed partition. It is used by one goroutine at a time.
+type Partition struct {
+	view  *View
+	part  int32
+	epoch int64
+	claim uuid.UUID
+
+	// next is the offset that the read model has reached under this claim.
+	// I8: next == projection_offsets.next_offset, unless unsettled is set or the claim has been fenced
+	next int64
+
+	// unsettled is a batch of which it is not known whether it was committed.
+	unsettled *unsettled
+}
+
+// Next is the offset of the first record that has not been applied.
+func (p *Partition) Next() int64 { return p.next }
+
+// ensure makes the row of a partition that has never been applied. It is called only for logs that still have their
+// beginning, and what another owner has made meanwhile stays.
+const ensure = `
+INSERT INTO projection_offsets (topic, part, topic_id, claim, owner)
+SELECT $1, part, $2, $3, $4
+FROM unnest($5::integer[]) AS part
+ORDER BY part
+ON CONFLICT DO NOTHING`
+
+// hold waits for the batches in flight of the partitions' former owners: they hold the same rows. In a statement of its
+// own, so that take reads what they have committed.
+const hold = `
+SELECT part
+FROM projection_offsets
+WHERE topic = $1
+  AND part = ANY($2)
+ORDER BY part
+FOR UPDATE`
+
+const take = `
+UPDATE projection_offsets
+SET owner_epoch = owner_epoch + 1,
+    claim = $3,
+    owner = $4,
+    updated_at = now()
+WHERE topic = $1
+  AND part = ANY($2)
+RETURNING part, topic_id, next_offset, owner_epoch`
+
+// Claim makes owner the owner of all partitions of log, in one transaction, and says where each goes on. From the moment
+// it commits, no batch of a former owner can be applied (I8); it waits for one that is in flight.
+//
+// A partition that must not be consumed is in refused, with the reason and the remedy: its log is not the one that the
+// read model was made from, or does not hold the next record any more. It is claimed all the same, so that nobody applies
+// anything to it. Every other error is about the whole claim, which may be tried again.
+func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[int32]*Partition, refused map[int32]error, err error) {
+	parts := slices.Sorted(maps.Keys(log.Bounds))
+	fresh := make([]int32, 0, len(parts)) // may begin at 0
+	for _, part := range parts {
+		if log.Bounds[part].Start == 0 {
+			fresh = append(fresh, part)
+		}
+	}
+	token := uuid.New()
+	var rows []*row
+	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		b.Queue(ensure, v.topic, log.TopicID, token, owner, fresh)
+		b.Queue(hold, v.topic, parts)
+		b.Queue(take, v.topic, parts, token, owner).Query(func(r pgx.Rows) (err error) {
+			rows, err = pgx.CollectRows(r, pgx.RowToAddrOfStructByPos[row])
+			return err
+		})
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("claim partitions %v: %w", parts, err)
+	}
+	claimed, refused = make(map[int32]*Partition), make(map[int32]error)
+	for _, part := range parts {
+		i := slices.IndexFunc(rows, func(r *row) bool { return r.Part == part })
+		if i < 0 {
+			refused[part] = missing(log.Bounds[part])
+		} else if err := rows[i].check(log); err != nil {
+			refused[part] = err
+		} else {
+			claimed[part] = &Partition{view: v, part: part, epoch: rows[i].Epoch, claim: token, next: rows[i].Next}
+		}
+	}
+	return claimed, refused, nil
+}
+
+type row struct {
+	Part    int32
+	TopicID uuid.UUID
+	Next    int64
+	Epoch   int64
+}
+
+// startAnew is the remedy when the log and the read model have parted for good.
+const startAnew = "empty the read model (all its tables, projection_offsets too) and let it be made again from a topic that holds all events"
+
+func missing(b Bounds) error {
+	return fmt.Errorf("%w: the read model has no position for it and its log begins at offset %d, so that events are missing; %s",
+		ErrTopic, b.Start, startAnew)
+}
+
+// check compares the row with the log. Each difference would otherwise skip events or apply others in silence.
+func (r *row) check(log Log) error {
+	b := log.Bounds[r.Part]
+	switch {
+	case r.TopicID != log.TopicID:
+		return fmt.Errorf("%w: the read model was made from topic id %s, the broker's is %s: it was deleted and made again; %s",
+			ErrTopic, r.TopicID, log.TopicID, startAnew)
+	case r.Next < b.Start:
+		return fmt.Errorf("%w: the next record is offset %d and the log begins at %d: records were deleted before they were applied; %s",
+			ErrTopic, r.Next, b.Start, startAnew)
+	case r.Next > b.End:
+		return fmt.Errorf("%w: the next record is offset %d and the log ends at %d: the broker has lost records that were applied; %s",
+			ErrTopic, r.Next, b.End, startAnew)
+	}
+	return nil
+}
+
+const look = `
+SELECT owner_epoch, claim, next_offset
+FROM projection_offsets
+WHERE topic = $1
+  AND part = $2
+FOR UPDATE`
+
+// unsettled is a batch whose transaction ended without an answer.
+type unsettled struct {
+	to      int64
+	applied Applied
+}
+
+var errPosition = errors.New("the position changed under a live claim: something other than a projector writes projection_offsets")
+
+// settle finds out, on a new connection, whether the unsettled batch was committed. It waits for the row's lock: the old
+// connection's server process may still be at its commit, and a plain read would call that "not committed".
+func (p *Partition) settle(ctx context.Context) (committed bool, applied Applied, err error) {
+	var (
+		epoch, next int64
+		claim       uuid.UUID
+	)
+	if err := p.view.pool.QueryRow(ctx, look, p.view.topic, p.part).Scan(&epoch, &claim, &next); err != nil {
+		return false, Applied{}, fmt.Errorf("look up partition %d after a broken batch: %w", p.part, err)
+	}
+	if epoch != p.epoch || claim != p.claim {
+		return false, Applied{}, ErrFenced
+	}
+	u := p.unsettled
+	switch next {
+	case u.to:
+		p.next, p.unsettled = u.to, nil
+		return true, u.applied, nil
+	case p.next:
+		p.unsettled = nil
+		return false, Applied{}, nil
+	}
+	return false, Applied{}, fmt.Errorf("partition %d at offset %d, want %d or %d: %w", p.part, next, p.next, u.to, errPosition)
+}

@@ -1,0 +1,70 @@
+package view
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sys/unix"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+)
+
+// Limits on a session. Together they bound how long a stopped, cut-off or hanging owner can hold a partition's row:
+// idleInTransaction when its process is stopped, userTimeout when its network is gone, statementTimeout when the server
+// itself is slow. lockTimeout is how long one try of a claim waits for it; the claim tries again.
+const (
+	lockTimeout       = 2 * time.Second
+	statementTimeout  = 10 * time.Second
+	idleInTransaction = 5 * time.Second
+	userTimeout       = 10 * time.Second
+
+	// tryTimeout ends a batch's transaction from this side, whatever the server does.
+	tryTimeout = 30 * time.Second
+)
+
+// Connect makes a pool of at most conns connections whose sessions have the limits that takeover depends on. It does not
+// connect yet. One connection per partition that is owned, and one for claims, is enough.
+func Connect(ctx context.Context, url string, conns int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database URL %s: want postgres://user:password@host:port/readmodel", ops.Redact(url)) // err may hold the password
+	}
+	config.MaxConns = conns
+	p := config.ConnConfig.RuntimeParams
+	if p["application_name"] == "" {
+		p["application_name"] = "projector"
+	}
+	p["timezone"] = "UTC"
+	p["lock_timeout"] = millis(lockTimeout)
+	p["statement_timeout"] = millis(statementTimeout)
+	p["idle_in_transaction_session_timeout"] = millis(idleInTransaction)
+	p["tcp_user_timeout"] = millis(userTimeout)
+	p["tcp_keepalives_idle"], p["tcp_keepalives_interval"], p["tcp_keepalives_count"] = "5", "2", "3"
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ConnConfig.DialFunc = (&net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
+		Control:         boundUnacknowledged,
+	}).DialContext
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// boundUnacknowledged makes a write to a peer that is gone fail after userTimeout. Keepalives do not: they are not sent
+// while data waits for its acknowledgement, and TCP would go on for a quarter of an hour.
+func boundUnacknowledged(network, _ string, c syscall.RawConn) (err error) {
+	if network == "unix" {
+		return nil
+	}
+	controlErr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
+	if controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }

@@ -1,0 +1,96 @@
+// Package view keeps the read model: it claims partitions, and applies their events to the tables of the readmodel
+// database.
+//
+// It promises that a batch changes the read models and the offset that they reflect in one transaction (I8), so that
+// every event counts exactly once whatever is killed and whoever else believes that he owns the partition; and that an
+// order's versions are applied without a hole (I9). The tables depend on the events alone, never on how they came in
+// batches or on the clock (I10).
+//
+// It does not know Kafka: it is told what the log's bounds are, and gets events with the offsets they were read at.
+package view
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+)
+
+// View is the read model of one topic. It is safe for concurrent use.
+type View struct {
+	pool  *pgxpool.Pool
+	topic string
+}
+
+// New makes the view of a topic over a pool, which Connect should have made: the limits that it sets on sessions are
+// what lets a new owner pass one that hangs.
+func New(pool *pgxpool.Pool, topic string) *View {
+	return &View{pool: pool, topic: topic}
+}
+
+// Event is an event as it was read: decoded, and with its offset in the partition.
+type Event struct {
+	event.Event
+
+	Offset int64
+	Data   event.Data
+}
+
+// Applied says what became of a batch.
+type Applied struct {
+	Events     int // changed the read model
+	Duplicates int // had been applied before; ignored
+}
+
+var (
+	// ErrFenced means that the partition is no longer this claim's: nothing was applied, and nothing can be.
+	ErrFenced = errors.New("the partition has another owner")
+
+	// ErrHole is wrapped by a *Refusal for a version that is not the next one of its order.
+	ErrHole = errors.New("a version is missing")
+
+	// ErrTopic is wrapped when the topic is not the one, or no longer holds what, the read model was made from.
+	ErrTopic = errors.New("the topic and the read model do not belong together")
+)
+
+// Refusal is an event that must not be applied: the partition stops before it.
+type Refusal struct {
+	Index   int // of the event in its batch
+	Offset  int64
+	Order   uuid.UUID
+	Version int64
+	Err     error
+}
+
+// Error implements error.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("offset %d, order %s v%d: %v", r.Offset, r.Order, r.Version, r.Err)
+}
+
+// Unwrap returns the reason.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Permanent reports whether the database will say the same to the same batch for ever: the data or the schema is wrong.
+// All else (connections, locks, resources, a server that stops, a standby that was promoted) passes, and is worth another
+// try.
+func Permanent(err error) bool {
+	pg, is := errors.AsType[*pgconn.PgError](err)
+	if !is || len(pg.Code) != 5 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "22", // data exception: a value that a column cannot hold
+		"23", // integrity constraint violation: the timeline has the event already, a CHECK fails
+		"42": // undefined table or column, no privilege: migrations or grants are missing
+		return true
+	}
+	return false
+}
+
+// micro is the resolution that timestamptz keeps.
+func micro(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
