@@ -1,0 +1,216 @@
+// Package kafkaserver runs a real Apache Kafka broker on the loopback interface without Docker: one node in KRaft mode,
+// from jars that Fetch downloads with Maven, on the host's Java (17 or newer).
+//
+// It promises that the broker does not outlive this process (on Linux, however this process ends), and that Start goes on
+// with what a stopped or killed broker left. It is for tests and trials: there are no replicas, so an acknowledged record
+// is as safe as this host's memory.
+package kafkaserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+)
+
+// Config says which broker to run. Only Dir is required.
+type Config struct {
+	Dir        string            // holds the broker's data and log; made if missing
+	Port       int               // on 127.0.0.1; 0 picks a free one
+	Properties map[string]string // the broker's, over those that this package sets
+}
+
+// Server is a running or stopped broker.
+type Server struct {
+	process *child.Process
+	port    int
+}
+
+const startTimeout = 90 * time.Second // a busy machine takes 15 s
+
+// Start formats the directory if it is new, starts the broker and waits until clients can use it. ctx bounds the start
+// only.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	jars, err := Jars()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s, err := start(ctx, c, jars)
+	if err != nil {
+		return nil, fmt.Errorf("start Kafka in %s: %w", c.Dir, err)
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, c Config, jars string) (*Server, error) {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	if c.Port == 0 {
+		c.Port = ports[0]
+	}
+	config := filepath.Join(c.Dir, "server.properties")
+	if err := os.WriteFile(config, properties(c, ports[1]), 0o600); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dataDir(c.Dir), "meta.properties")); errors.Is(err, os.ErrNotExist) {
+		if err := format(ctx, jars, config); err != nil {
+			return nil, err
+		}
+	}
+	broker := java(context.WithoutCancel(ctx), jars, "-Xms256m", "-Xmx512m", "kafka.Kafka", config)
+	return run(ctx, c, broker)
+}
+
+func run(ctx context.Context, c Config, cmd *exec.Cmd) (*Server, error) {
+	path := filepath.Join(c.Dir, "kafka.log")
+	log, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	process, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{process: process, port: c.Port}
+	if err := s.ready(ctx); err != nil {
+		said, _ := os.ReadFile(path) // nothing more to say without it
+		return nil, errors.Join(fmt.Errorf("%w; the end of %s:\n%s", err, path, tail(said)), process.Kill())
+	}
+	return s, nil
+}
+
+// format gives a new data directory its identity and the newest features, transactions of version 2 among them.
+func format(ctx context.Context, jars, config string) error {
+	cmd := java(ctx, jars, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--config="+config,
+		"--cluster-id="+clusterID())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("format: %w\n%s", err, tail(out))
+	}
+	return nil
+}
+
+// clusterID is a random id in Kafka's form.
+func clusterID() string {
+	id := uuid.New()
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// java is a command that ends with ctx; a caller for whom it should not passes one that never ends.
+func java(ctx context.Context, jars string, args ...string) *exec.Cmd {
+	program := "java"
+	if home := os.Getenv("JAVA_HOME"); home != "" {
+		program = filepath.Join(home, "bin", "java")
+	}
+	return exec.CommandContext(ctx, program, append([]string{"-cp", filepath.Join(jars, "*")}, args...)...)
+}
+
+// ready waits until clients can use the broker.
+func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-s.Done():
+			cancel(errors.New("the broker ended"))
+		case <-stop:
+		}
+	}()
+	return Ready(ctx, s.Address())
+}
+
+// Ready waits until the broker at the address has left its fence, the state in which it catches up with the cluster's
+// metadata: clients see no broker before. It returns the cause of ctx when that ends first.
+func Ready(ctx context.Context, address string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.RetryTimeout(time.Second))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		brokers, err := admin.ListBrokers(ctx)
+		if err == nil && len(brokers) > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", errors.Join(context.Cause(ctx), err))
+		case <-tick.C:
+		}
+	}
+}
+
+// Address is what clients connect to.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// Port is the TCP port on 127.0.0.1.
+func (s *Server) Port() int { return s.port }
+
+// PID is the process id.
+func (s *Server) PID() int { return s.process.PID() }
+
+// Done is closed when the broker is gone.
+func (s *Server) Done() <-chan struct{} { return s.process.Done() }
+
+// Kill ends the broker with SIGKILL and waits until it is gone.
+func (s *Server) Kill() error { return s.process.Kill() }
+
+// Stop shuts the broker down, and kills it when ctx ends first.
+func (s *Server) Stop(ctx context.Context) error {
+	if err := s.process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop Kafka: %w", err)
+	}
+	select {
+	case <-s.Done():
+		return nil
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("stop Kafka: %w", ctx.Err()), s.process.Kill())
+	}
+}
+
+func dataDir(dir string) string { return filepath.Join(dir, "data") }
+
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // all at the end, so that they differ
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+func tail(b []byte) []byte {
+	const most = 2000
+	return bytes.TrimSpace(b[max(0, len(b)-most):])
+}
