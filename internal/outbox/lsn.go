@@ -24,3 +24,14 @@ func ParseLSN(s string) (LSN, error) {
 	}
 	return LSN(h<<32 | l), nil
 }
+
+// MarshalText implements encoding.TextMarshaler with the form of String.
+func (l LSN) MarshalText() ([]byte, error) {
+	return []byte(l.String()), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler with ParseLSN.
+func (l *LSN) UnmarshalText(b []byte) (err error) {
+	*l, err = ParseLSN(string(b))
+	return err
+}

@@ -46,6 +46,15 @@ type Row struct {
 	OccurredAt    []byte // timestamptz in UTC and ISO date style
 }
 
+// Time parses OccurredAt.
+func (r Row) Time() (time.Time, error) {
+	t, err := time.Parse("2006-01-02 15:04:05-07", string(r.OccurredAt))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("event %s: %w", r.ID, err)
+	}
+	return t.UTC(), nil
+}
+
 const insert = `
 INSERT INTO outbox (id, aggregatetype, aggregateid, type, version, payload, headers, occurred_at)
 SELECT *

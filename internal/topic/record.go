@@ -18,7 +18,8 @@ var (
 )
 
 // Record shapes an outbox row as a record for the topic. The record keeps the row's slices. The tx_last header is
-// present on the last event of a transaction only.
+// present on the last event of a transaction only. The headers that say where in the log the event stood are absent when
+// that is not known, because the row was read from the table.
 //
 // It returns an error if the row's headers are not a JSON object of strings or its time is not in Postgres's ISO style,
 // which the outbox's constraints and the replication session's settings rule out.
@@ -43,9 +44,13 @@ func Record(topic string, row outbox.Row, src Source) (*kgo.Record, error) {
 		kgo.RecordHeader{Key: headerContentType, Value: contentType},
 		kgo.RecordHeader{Key: headerVersion, Value: row.Version},
 		kgo.RecordHeader{Key: headerSeq, Value: row.Seq},
-		kgo.RecordHeader{Key: headerLSN, Value: []byte(src.Commit.String())},
-		kgo.RecordHeader{Key: headerIndex, Value: strconv.AppendInt(nil, int64(src.Index), 10)},
 	)
+	if src.Commit > 0 {
+		h = append(h,
+			kgo.RecordHeader{Key: headerLSN, Value: []byte(src.Commit.String())},
+			kgo.RecordHeader{Key: headerIndex, Value: strconv.AppendInt(nil, int64(src.Index), 10)},
+		)
+	}
 	if src.Last {
 		h = append(h, kgo.RecordHeader{Key: headerLast, Value: yes})
 	}

@@ -45,7 +45,7 @@ const (
 // Source says where in the source database's log an event stood.
 type Source struct {
 	Name      string     // the ce_source of the records, e.g. "/orders"
-	Commit    outbox.LSN // the commit LSN of its transaction
+	Commit    outbox.LSN // the commit LSN of its transaction; 0 if it was read from the table and not from the log
 	Committed time.Time  // when that transaction committed
 	Index     int        // its place among the events of the transaction, from 0
 	Last      bool       // whether it is the transaction's last event
@@ -113,4 +113,14 @@ func (m *Message) header(key, value string) (err error) {
 		m.Headers[key] = value
 	}
 	return err
+}
+
+// ID returns the id of the event in a record without reading the rest of it.
+func ID(r *kgo.Record) (string, error) {
+	for _, h := range r.Headers {
+		if h.Key == headerID {
+			return string(h.Value), nil
+		}
+	}
+	return "", fmt.Errorf("%w at %s/%d offset %d: no %s header", ErrMalformed, r.Topic, r.Partition, r.Offset, headerID)
 }

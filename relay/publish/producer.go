@@ -1,0 +1,185 @@
+// Package publish writes events and the checkpoint that they lead to into Kafka, in one transaction (I4).
+//
+// A Producer promises that of two with the same transactional id only the newer can commit (I6), that a transaction with
+// a record that failed is never committed, and that Commit returns nil only when the broker has said so. It does not
+// promise that a Commit which returned an error did not take place: nobody can know. After any error the Producer is of
+// no more use; the next one's start ends what this one left open, and the checkpoint tells what was committed.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+)
+
+const (
+	// transactionTimeout is after how long the broker aborts a transaction that nobody ends. It must be longer than a
+	// batch can take, and it is how long readers wait for the transaction of a relay that died and was not replaced.
+	transactionTimeout = 30 * time.Second
+	// maxBufferedBytes bounds the records that wait for the broker's answer; Add blocks above it.
+	maxBufferedBytes = 8 << 20
+	// envelope is what a record may take besides its key, value and headers: batch and record framing, generously.
+	envelope = 1024
+)
+
+// Config says where a Producer writes.
+type Config struct {
+	Brokers         []string
+	TransactionalID string // fixed for a source and slot: no host, process or version in it, or it would fence nobody
+	CheckpointTopic string
+	Source          string // the ce_source of the events
+	Log             *slog.Logger
+}
+
+// ErrTooLarge means that an event can never be published. The relay halts: skipping it would be a loss.
+var ErrTooLarge = errors.New("the event is larger than the topic accepts")
+
+// Producer is a transactional producer. Its methods, Close apart, are for one goroutine.
+type Producer struct {
+	client      *kgo.Client
+	topic       Topic
+	config      Config
+	partitioner kgo.TopicPartitioner
+	last        [][]byte // per partition, the id of the last event added
+
+	mu     sync.Mutex
+	failed error // the first error of any record; guarded by mu
+
+	close sync.Once
+}
+
+// Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
+// left open. (franz-go would do so only with the first record.)
+func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(config.Brokers...),
+		kgo.ClientID("relay"),
+		clientLog(config.Log),
+		kgo.TransactionalID(config.TransactionalID),
+		kgo.TransactionTimeout(transactionTimeout),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0), // a batch ends when its transaction does
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(t.MaxMessageBytes),
+		kgo.MaxBufferedBytes(max(maxBufferedBytes, 2*int(t.MaxMessageBytes))),
+		kgo.MaxBufferedRecords(1<<20), // the bytes are the bound
+		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("take over transactional id %s: %w", config.TransactionalID, err)
+	}
+	return &Producer{
+		client: client,
+		topic:  t,
+		config: config,
+		// The partitioner that the client would use by default, and Java's: murmur2 of the key. It is asked here, because
+		// the checkpoint names the last event of each partition before the broker has answered.
+		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
+		last:        make([][]byte, t.Partitions),
+	}, nil
+}
+
+// Close ends the client. Calls under way return an error.
+func (p *Producer) Close() {
+	p.close.Do(p.client.Close)
+}
+
+// Begin starts a transaction.
+func (p *Producer) Begin() error {
+	if err := p.client.BeginTransaction(); err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	return nil
+}
+
+// Add adds an event to the transaction, and returns its size in bytes. The row's memory belongs to the producer until
+// Commit returns. It returns an error that wraps ErrTooLarge for an event that cannot be published; other errors may be
+// of earlier events.
+func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
+	src.Name = p.config.Source
+	r, err := topic.Record(p.topic.Name, row, src)
+	if err != nil {
+		return 0, err
+	}
+	size := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	if size+envelope > int(p.topic.MaxMessageBytes) {
+		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
+			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, p.topic.Name, p.topic.MaxMessageBytes)
+	}
+	r.Partition = int32(p.partitioner.Partition(r, p.topic.Partitions))
+	p.last[r.Partition] = row.ID
+	p.client.Produce(ctx, r, p.promise)
+	return size, p.err()
+}
+
+// Commit adds the checkpoint as the transaction's last record and commits both (I4). It fills in the checkpoint's last
+// events and returns the checkpoint as it was written.
+//
+// The order is the proof. Were the checkpoint written after the commit, a crash between the two would publish the events
+// again; were the failures looked at after it, a transaction that lacks an event would be committed with a checkpoint
+// that claims it: franz-go commits what succeeded (its EndTransaction does not ask about the rest).
+func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+	cp.LastEvents = slices.Clone(cp.LastEvents)
+	for i, id := range p.last {
+		if id != nil {
+			cp.LastEvents[i] = string(id)
+		}
+	}
+	value, err := cp.Marshal()
+	if err != nil {
+		return cp, err
+	}
+	p.client.Produce(ctx, &kgo.Record{Topic: p.config.CheckpointTopic, Key: []byte(cp.Slot), Value: value}, p.promise)
+	if err := p.client.Flush(ctx); err != nil {
+		return cp, fmt.Errorf("flush: %w", err)
+	}
+	if err := p.err(); err != nil {
+		return cp, err
+	}
+	crash.At(crash.Flushed)
+	// A commit whose context ends is one that may or may not take place later. So it is not given ours: when that ends,
+	// the client is closed, and with it everything that this producer could still do.
+	stop := context.AfterFunc(ctx, p.Close)
+	defer stop()
+	if err := p.client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
+		return cp, fmt.Errorf("commit: %w", err)
+	}
+	clear(p.last)
+	return cp, nil
+}
+
+func (p *Producer) promise(_ *kgo.Record, err error) {
+	if err == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		p.failed = fmt.Errorf("produce: %w", err)
+	}
+}
+
+func (p *Producer) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}

@@ -1,0 +1,151 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/plugin/kslog"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
+)
+
+// ErrUnusable means that a topic or a broker cannot be published to before somebody changes it.
+var ErrUnusable = errors.New("kafka cannot be used")
+
+// Topic is what the relay must know of the topic that it publishes to.
+type Topic struct {
+	Name            string
+	ID              string
+	ClusterID       string
+	Partitions      int
+	Replicas        int16
+	MaxMessageBytes int32
+}
+
+// Target returns the topic's identity, as a checkpoint holds it.
+func (t Topic) Target() checkpoint.Target {
+	return checkpoint.Target{ClusterID: t.ClusterID, Topic: t.Name, TopicID: t.ID, Partitions: t.Partitions}
+}
+
+// Connect makes a client for looking and reading, without a transactional id: it fences nobody.
+func Connect(brokers []string, log *slog.Logger) (*kgo.Client, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("relay"), clientLog(log),
+		kgo.MetadataMinAge(100*time.Millisecond)) // a start asks for topics that it has just made; 5 s is the default
+	if err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// clientLog passes on what the client warns of. What it says at Info is one line a transaction and more.
+func clientLog(log *slog.Logger) kgo.Opt {
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		return kgo.WithLogger(kslog.New(log))
+	}
+	return kgo.WithLogger(kslog.New(slog.New(warnings{log.Handler()})))
+}
+
+type warnings struct{ slog.Handler }
+
+func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+// Inspect looks the topic up. It returns an error that wraps ErrUnusable if the topic does not exist or the brokers'
+// transactions are of a version that cannot tell one transaction's end from the next one's.
+func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error) {
+	if err := checkTransactions(ctx, client); err != nil {
+		return Topic{}, err
+	}
+	admin := kadm.NewClient(client)
+	meta, err := admin.Metadata(ctx, name)
+	if err == nil {
+		err = meta.Topics[name].Err
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return Topic{}, fmt.Errorf("%w: topic %s does not exist: run foodctl topics", ErrUnusable, name)
+	}
+	if err != nil {
+		return Topic{}, fmt.Errorf("look up topic %s: %w", name, err)
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, name)
+	if err == nil {
+		err = configs[0].Err
+	}
+	if err != nil {
+		return Topic{}, fmt.Errorf("settings of topic %s: %w", name, err)
+	}
+	detail := meta.Topics[name]
+	t := Topic{
+		Name: name, ID: uuid.UUID(detail.ID).String(), ClusterID: meta.Cluster,
+		Partitions: len(detail.Partitions), Replicas: int16(detail.Partitions.NumReplicas()),
+	}
+	for _, c := range configs[0].Configs {
+		switch c.Key {
+		case "max.message.bytes":
+			n, err := strconv.ParseInt(c.MaybeValue(), 10, 32)
+			if err != nil {
+				return Topic{}, fmt.Errorf("max.message.bytes of topic %s: %w", name, err)
+			}
+			t.MaxMessageBytes = int32(n)
+		case "cleanup.policy":
+			if c.MaybeValue() != "delete" {
+				return Topic{}, fmt.Errorf("%w: topic %s has cleanup.policy=%s, which drops events of an order that has later ones: set it to delete",
+					ErrUnusable, name, c.MaybeValue())
+			}
+		}
+	}
+	return t, nil
+}
+
+// checkTransactions wants transaction.version 2 (KIP-890): before it, a commit that was delayed on the way could end the
+// transaction after its own.
+func checkTransactions(ctx context.Context, client *kgo.Client) error {
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("versions of the brokers: %w", err)
+	}
+	for _, f := range resp.FinalizedFeatures {
+		if f.Name == "transaction.version" && f.MaxVersionLevel >= 2 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: transaction.version is not 2: the brokers must be Apache Kafka 4.0 or later, "+
+		"upgraded with kafka-features.sh upgrade --feature transaction.version=2", ErrUnusable)
+}
+
+// LastEvents returns the id of the last committed event in each partition; empty for none.
+func LastEvents(ctx context.Context, client *kgo.Client, name string) ([]string, error) {
+	partitions, _, err := tail.Open(ctx, client, name)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(partitions))
+	for i, p := range partitions {
+		last, err := p.Last(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if last == nil {
+			continue
+		}
+		if ids[i], err = topic.ID(last); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}

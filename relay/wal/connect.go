@@ -1,0 +1,129 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+// Connect opens a replication connection to the database of the URL. Its session prints times in UTC and ISO style, and
+// the server gives it up after senderTimeout of silence.
+func Connect(ctx context.Context, url string) (*pgconn.PgConn, error) {
+	config, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{
+		"replication":        "database",
+		"application_name":   "relay",
+		"client_encoding":    "UTF8",
+		"datestyle":          "ISO",
+		"timezone":           "UTC",
+		"wal_sender_timeout": strconv.FormatInt(senderTimeout.Milliseconds(), 10),
+		"tcp_user_timeout":   strconv.FormatInt(senderTimeout.Milliseconds(), 10),
+		"statement_timeout":  "0", // making a slot waits for transactions older than it, however long they take
+	} {
+		config.RuntimeParams[name] = value
+	}
+	return pgconn.ConnectConfig(ctx, config)
+}
+
+// Identity says which history a server has.
+type Identity struct {
+	SystemID string     // of the cluster, kept by a copy of its files
+	Timeline int32      // changed by a promotion and by a point-in-time recovery, not by a copy
+	Flushed  outbox.LSN // how far its log is on disk
+}
+
+// Identify asks the server who it is, on a replication connection.
+func Identify(ctx context.Context, conn *pgconn.PgConn) (Identity, error) {
+	r, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return Identity{}, fmt.Errorf("identify system: %w", err)
+	}
+	return Identity{SystemID: r.SystemID, Timeline: r.Timeline, Flushed: outbox.LSN(r.XLogPos)}, nil
+}
+
+// SwitchPoint returns where the server's history left a timeline: the LSN up to which the two agree. It returns false if
+// the timeline is not an ancestor of the server's current one.
+func SwitchPoint(ctx context.Context, conn *pgconn.PgConn, current, ancestor int32) (outbox.LSN, bool, error) {
+	history, err := pglogrepl.TimelineHistory(ctx, conn, current)
+	if err != nil {
+		return 0, false, fmt.Errorf("history of timeline %d: %w", current, err)
+	}
+	return switchPoint(string(history.Content), ancestor)
+}
+
+// switchPoint searches a timeline history file: lines of a timeline's number, its switch point and a reason.
+func switchPoint(history string, ancestor int32) (outbox.LSN, bool, error) {
+	for line := range strings.Lines(history) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != strconv.Itoa(int(ancestor)) {
+			continue
+		}
+		lsn, err := outbox.ParseLSN(fields[1])
+		return lsn, err == nil, err
+	}
+	return 0, false, nil
+}
+
+// CreateSlot makes the slot and exports its snapshot. The snapshot holds what committed before the consistent point, the
+// slot delivers what commits after it: together they are everything, and nothing is in both. It can be imported until
+// the connection is used again.
+//
+// Postgres waits here for every transaction that was running when the slot was asked for.
+func CreateSlot(ctx context.Context, conn *pgconn.PgConn, slot string) (consistent outbox.LSN, snapshot string, err error) {
+	r, err := pglogrepl.CreateReplicationSlot(ctx, conn, quoteIdentifier(slot), "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+		Mode:           pglogrepl.LogicalReplication,
+		SnapshotAction: "EXPORT_SNAPSHOT",
+	})
+	if err != nil {
+		return 0, "", fmt.Errorf("create slot %s: %w", slot, slotError(err))
+	}
+	consistent, err = outbox.ParseLSN(r.ConsistentPoint)
+	return consistent, r.SnapshotName, err
+}
+
+// DropSlot removes the slot. One that does not exist is no error; one that is in use is ErrSlotActive.
+func DropSlot(ctx context.Context, conn *pgconn.PgConn, slot string) error {
+	err := slotError(pglogrepl.DropReplicationSlot(ctx, conn, quoteIdentifier(slot), pglogrepl.DropReplicationSlotOptions{}))
+	if err != nil && !errors.Is(err, ErrNoSlot) {
+		return fmt.Errorf("drop slot %s: %w", slot, err)
+	}
+	return nil
+}
+
+// slotError translates what Postgres says about a slot.
+func slotError(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code {
+	case "55006", "42710": // object_in_use; duplicate_object: another relay was quicker to make it
+		return fmt.Errorf("%w (%s)", ErrSlotActive, pg.Message)
+	case "42704": // undefined_object
+		return fmt.Errorf("%w (%s)", ErrNoSlot, pg.Message)
+	}
+	return err
+}
+
+func serverError(body []byte) error {
+	var m pgproto3.ErrorResponse
+	if err := m.Decode(body); err != nil {
+		return fmt.Errorf("error response: %w", err)
+	}
+	return pgconn.ErrorResponseToPgError(&m)
+}
+
+func quoteIdentifier(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}

@@ -1,0 +1,264 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+// decoder reads pgoutput messages, protocol version 1 (PostgreSQL documentation, section "Logical Replication Message
+// Formats"). Every length is checked against what has arrived: a message that lies about one is an error, never a panic
+// and never an allocation of the claimed size.
+type decoder struct {
+	tables map[uint32]*table // by relation id, as announced on this connection
+	arena  arena
+}
+
+// table says where in a tuple the outbox's columns stand.
+type table struct {
+	name    string
+	columns []column
+}
+
+// column is one of the outbox's columns, or ignored for a column that the relay does not need.
+type column int
+
+const (
+	ignored column = iota
+	seq
+	id
+	aggregateType
+	aggregateID
+	eventType
+	version
+	payload
+	headers
+	occurredAt
+	columnCount
+)
+
+var columnNames = map[string]column{
+	outbox.ColumnSeq:           seq,
+	outbox.ColumnID:            id,
+	outbox.ColumnAggregateType: aggregateType,
+	outbox.ColumnAggregateID:   aggregateID,
+	outbox.ColumnType:          eventType,
+	outbox.ColumnVersion:       version,
+	outbox.ColumnPayload:       payload,
+	outbox.ColumnHeaders:       headers,
+	outbox.ColumnOccurredAt:    occurredAt,
+}
+
+// begin is the start of a transaction. It does not know the transaction's end LSN; only the commit does.
+type begin struct {
+	commit outbox.LSN
+	time   time.Time
+}
+
+// commit is the end of a transaction.
+type commit struct {
+	lsn outbox.LSN // the start of the commit record: the same as begin.commit
+	end outbox.LSN // the first byte behind the commit record: what may be acknowledged
+}
+
+var errTruncated = errors.New("truncated")
+
+func (d *decoder) begin(b []byte) (begin, error) {
+	c := cursor{b: b}
+	m := begin{commit: outbox.LSN(c.uint64()), time: postgresTime(c.uint64())}
+	c.uint32() // transaction id
+	return m, c.done("begin")
+}
+
+func (d *decoder) commit(b []byte) (commit, error) {
+	c := cursor{b: b}
+	c.byte() // flags, unused
+	m := commit{lsn: outbox.LSN(c.uint64()), end: outbox.LSN(c.uint64())}
+	c.uint64() // commit time, known since begin
+	return m, c.done("commit")
+}
+
+// relation remembers a table's columns. It comes before the first row of the table and after every change to it, so that
+// a column added or dropped under a running stream is never mistaken for another.
+func (d *decoder) relation(b []byte) error {
+	c := cursor{b: b}
+	oid := c.uint32()
+	schema, name := c.string(), c.string()
+	c.byte() // replica identity
+	n := int(c.uint16())
+	t := &table{name: schema + "." + name}
+	var found [columnCount]bool
+	for range n {
+		c.byte() // flags: part of the key
+		col := columnNames[c.string()]
+		c.uint32() // type
+		c.uint32() // type modifier
+		if c.short {
+			break
+		}
+		found[col] = true
+		t.columns = append(t.columns, col)
+	}
+	if err := c.done("relation " + t.name); err != nil {
+		return err
+	}
+	for name, col := range columnNames {
+		if !found[col] {
+			return fmt.Errorf("table %s is published without the column %q: it is not an outbox, or the column was dropped or renamed", t.name, name)
+		}
+	}
+	if d.tables == nil {
+		d.tables = make(map[uint32]*table)
+	}
+	d.tables[oid] = t
+	return nil
+}
+
+// insert decodes one row. Its fields are copied out of b into memory that is not used again.
+func (d *decoder) insert(b []byte) (outbox.Row, error) {
+	c := cursor{b: b}
+	oid := c.uint32()
+	if kind := c.byte(); kind != 'N' && !c.short {
+		return outbox.Row{}, fmt.Errorf("insert: tuple of kind %q, want a new one", kind)
+	}
+	t := d.tables[oid]
+	if t == nil {
+		return outbox.Row{}, fmt.Errorf("insert into relation %d, which was not announced", oid)
+	}
+	if n := int(c.uint16()); n != len(t.columns) && !c.short {
+		return outbox.Row{}, fmt.Errorf("insert into %s: %d columns, want %d as announced", t.name, n, len(t.columns))
+	}
+	c.b = d.arena.copy(c.b)
+	var values [columnCount][]byte
+	for _, col := range t.columns {
+		v, err := c.value()
+		if err != nil {
+			return outbox.Row{}, fmt.Errorf("insert into %s: %w", t.name, err)
+		}
+		values[col] = v
+	}
+	if err := c.done("insert into " + t.name); err != nil {
+		return outbox.Row{}, err
+	}
+	for col := seq; col < columnCount; col++ {
+		if values[col] == nil && col != headers {
+			return outbox.Row{}, fmt.Errorf("insert into %s: column %d is NULL: the outbox's NOT NULL constraints were removed", t.name, col)
+		}
+	}
+	return outbox.Row{
+		Seq: values[seq], ID: values[id],
+		AggregateType: values[aggregateType], AggregateID: values[aggregateID],
+		Type: values[eventType], Version: values[version],
+		Payload: values[payload], Headers: values[headers], OccurredAt: values[occurredAt],
+	}, nil
+}
+
+// cursor reads fields from the front of b. After the first field that is not all there, short stays set and every
+// field reads as zero.
+type cursor struct {
+	b     []byte
+	short bool
+}
+
+func (c *cursor) take(n int) []byte {
+	if n < 0 || n > len(c.b) { // negative: a length above 2 GiB where int has 32 bits
+		c.short, c.b = true, nil
+		return nil
+	}
+	head := c.b[:n:n]
+	c.b = c.b[n:]
+	return head
+}
+
+func (c *cursor) byte() byte {
+	if b := c.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (c *cursor) uint16() uint16 {
+	if b := c.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (c *cursor) uint32() uint32 {
+	if b := c.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (c *cursor) uint64() uint64 {
+	if b := c.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+// string reads up to a zero byte.
+func (c *cursor) string() string {
+	for i, b := range c.b {
+		if b == 0 {
+			return string(c.take(i + 1)[:i])
+		}
+	}
+	c.short, c.b = true, nil
+	return ""
+}
+
+// value reads one column of a tuple: nil for NULL, never nil for a text.
+func (c *cursor) value() ([]byte, error) {
+	switch kind := c.byte(); {
+	case c.short:
+		return nil, errTruncated
+	case kind == 'n':
+		return nil, nil
+	case kind == 't':
+		v := c.take(int(c.uint32()))
+		if c.short {
+			return nil, errTruncated
+		}
+		return v, nil
+	default:
+		return nil, fmt.Errorf("column value of kind %q, want text or NULL", kind)
+	}
+}
+
+func (c *cursor) done(what string) error {
+	switch {
+	case c.short:
+		return fmt.Errorf("%s: %w", what, errTruncated)
+	case len(c.b) > 0:
+		return fmt.Errorf("%s: %d bytes too many", what, len(c.b))
+	}
+	return nil
+}
+
+// arena hands out copies from blocks, so that a row costs no allocation of its own. A block is free when no row of it is
+// held any more.
+type arena struct {
+	block []byte
+}
+
+const arenaBlock = 64 << 10
+
+func (a *arena) copy(b []byte) []byte {
+	if len(b) > cap(a.block)-len(a.block) {
+		a.block = make([]byte, 0, max(arenaBlock, len(b)))
+	}
+	from := len(a.block)
+	a.block = append(a.block, b...)
+	return a.block[from:len(a.block):len(a.block)]
+}
+
+// postgresTime turns microseconds since 2000-01-01 into a time.
+func postgresTime(micros uint64) time.Time {
+	const epoch = 946_684_800 // 2000-01-01 in Unix seconds
+	return time.UnixMicro(epoch*1_000_000 + int64(micros)).UTC()
+}

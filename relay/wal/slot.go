@@ -1,0 +1,80 @@
+package wal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+// Slot is what the server says about a replication slot.
+type Slot struct {
+	Active    bool
+	Usable    bool       // it is ours (pgoutput, this database) and its log is still there
+	Confirmed outbox.LSN // up to where it was acknowledged
+	Lag       int64      // bytes of log written since Confirmed
+	Retained  int64      // bytes of log that it holds back
+	Safe      *int64     // bytes that may yet be written before it is in danger of being lost; nil for no limit
+	Status    string     // pg_replication_slots.wal_status
+}
+
+const inspectSlot = `
+SELECT active,
+       plugin = 'pgoutput' AND database = current_database() AND coalesce(wal_status, 'lost') <> 'lost',
+       coalesce(confirmed_flush_lsn - '0/0', 0)::bigint,
+       coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::bigint,
+       coalesce(pg_current_wal_lsn() - restart_lsn, 0)::bigint,
+       safe_wal_size,
+       coalesce(wal_status, 'lost')
+FROM pg_replication_slots
+WHERE slot_name = $1`
+
+// Inspect looks at a slot. It returns ErrNoSlot, wrapped, when there is none.
+func Inspect(ctx context.Context, conn *pgx.Conn, name string) (Slot, error) {
+	var s Slot
+	err := conn.QueryRow(ctx, inspectSlot, name).
+		Scan(&s.Active, &s.Usable, &s.Confirmed, &s.Lag, &s.Retained, &s.Safe, &s.Status)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNoSlot
+	}
+	if err != nil {
+		return Slot{}, fmt.Errorf("inspect slot %s: %w", name, err)
+	}
+	return s, nil
+}
+
+const inspectPublication = `
+SELECT p.pubinsert AND NOT (p.pubupdate OR p.pubdelete OR p.pubtruncate OR p.puballtables)
+         AND count(r.*) = 1 AND min(c.relname) = $2 AND bool_and(r.prqual IS NULL),
+       concat_ws('|', p.oid, p.pubviaroot, string_agg(concat_ws(' ', r.prrelid, r.prattrs), ',' ORDER BY r.prrelid))
+FROM pg_publication p
+LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
+LEFT JOIN pg_class c ON c.oid = r.prrelid
+WHERE p.pubname = $1
+GROUP BY p.oid, p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.puballtables`
+
+// ErrPublication means that the publication is not one that the relay can trust to be complete.
+var ErrPublication = errors.New("the publication must exist, hold the outbox table and nothing else, publish inserts only and filter no rows")
+
+// Fingerprint identifies what the publication lets through: which table, which columns, no filter. A publication that was
+// dropped and made again has another fingerprint, because rows written in between were published to nobody.
+func Fingerprint(ctx context.Context, conn *pgx.Conn) (string, error) {
+	var (
+		sound bool
+		parts string
+	)
+	err := conn.QueryRow(ctx, inspectPublication, outbox.Publication, outbox.Table).Scan(&sound, &parts)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && !sound {
+		err = ErrPublication
+	}
+	if err != nil {
+		return "", fmt.Errorf("publication %s: %w", outbox.Publication, err)
+	}
+	sum := sha256.Sum256([]byte(parts))
+	return hex.EncodeToString(sum[:8]), nil
+}

@@ -1,0 +1,340 @@
+package wal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+const (
+	// senderTimeout is after how long Postgres gives up on a relay that says nothing, and with it the slot: the time
+	// that a paused or cut-off relay keeps a standby waiting.
+	senderTimeout = 5 * time.Second
+	statusEvery   = senderTimeout / 3
+	// replyPause is the least time between two status updates that the server asked for. A server that shuts down asks
+	// again as soon as it has an answer.
+	replyPause   = 20 * time.Millisecond
+	writeTimeout = senderTimeout
+
+	chunkMessages = 1024 // of a chunk at most, so that memory in flight is bounded; see also chunkBytes
+	chunkBytes    = 1 << 20
+	chunksAhead   = 4 // decoded while the consumer is busy
+)
+
+// ErrSlotActive means that another connection streams from the slot: another relay lives.
+var ErrSlotActive = errors.New("the replication slot is in use by another relay")
+
+// ErrNoSlot means that there is no slot of that name.
+var ErrNoSlot = errors.New("the replication slot does not exist")
+
+// Stream delivers the outbox's transactions from a slot. To hold a Stream is to hold the slot: no second one can be
+// opened until this one is closed or Postgres gives it up.
+type Stream struct {
+	conn   net.Conn
+	frames *frames
+	asm    assembler
+	chunks chan []Message
+
+	// confirmed is what the server may be told is flushed; zero until the first Confirm.
+	// I5: confirmed <= the position in a committed checkpoint.
+	confirmed atomic.Uint64
+	wake      chan struct{} // holds one token when confirmed has risen
+
+	// Owned by Run:
+	reported   outbox.LSN // the last confirmed that was sent
+	statusAt   time.Time  // when the last status update was sent
+	replyAsked bool       // the server waits for a status update
+	size       int        // bytes of rows in asm.out
+}
+
+// Open starts streaming from the slot, from where Postgres believes that it was acknowledged. The connection must have
+// been made by Connect, and belongs to the stream from here on, also when Open returns an error.
+//
+// Postgres is not asked for a position: it would silently go forward to its own if that were later, and silently skip
+// what lies below a position that is too high. Who reads drops what its checkpoint already holds.
+//
+// It returns ErrSlotActive or ErrNoSlot, wrapped.
+func Open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error) {
+	s, err := open(ctx, conn, slot)
+	if err != nil {
+		_ = conn.Close(ctx) // no use once Hijack has taken it, and then open closes what it took
+		return nil, fmt.Errorf("stream from slot %s: %w", slot, err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error) {
+	// The connection is taken over before the command is sent. pgconn reads ahead; taken over later, it would keep the
+	// first rows in its own buffer, and they would be missing.
+	if err := conn.SyncConn(ctx); err != nil {
+		return nil, err
+	}
+	taken, err := conn.Hijack()
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{
+		conn:   taken.Conn,
+		frames: newFrames(taken.Conn),
+		chunks: make(chan []Message, chunksAhead),
+		wake:   make(chan struct{}, 1),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := s.start(slot); err != nil {
+		_ = s.conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start sends START_REPLICATION and reads its answer.
+func (s *Stream) start(slot string) error {
+	command := fmt.Sprintf(`START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '1', publication_names '%s')`,
+		quoteIdentifier(slot), outbox.Publication)
+	query, err := (&pgproto3.Query{String: command}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	if _, err := s.conn.Write(query); err != nil {
+		return err
+	}
+	for {
+		kind, body, ok, err := s.frames.next()
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			if err := s.frames.fill(); err != nil {
+				return err
+			}
+		case kind == 'W': // CopyBothResponse
+			s.statusAt = time.Now()
+			return nil
+		case kind == 'E':
+			return slotError(serverError(body))
+		}
+	}
+}
+
+// Chunks delivers what has been decoded, in order; a chunk is what was there, without waiting for more. The channel is
+// never closed: Run's error ends the stream. The receiver owns what it receives.
+func (s *Stream) Chunks() <-chan []Message { return s.chunks }
+
+// Confirm lets the server discard the log up to a position, which never goes back. The caller must have made the
+// position durable first (I5): a server told too early would not send again what a crash then loses.
+func (s *Stream) Confirm(lsn outbox.LSN) {
+	for {
+		old := s.confirmed.Load()
+		if uint64(lsn) <= old {
+			return
+		}
+		if s.confirmed.CompareAndSwap(old, uint64(lsn)) {
+			break
+		}
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // the owner has a reason to look already
+	}
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // see fill for why none is lost
+}
+
+// Run reads until the context ends or the connection breaks, then sends a last status update if it can and closes the
+// connection, which frees the slot. Its error is never nil.
+func (s *Stream) Run(ctx context.Context) error {
+	defer s.conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := s.run(ctx)
+	if ctx.Err() != nil {
+		_ = s.goodbye()
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("replication stream: %w", err)
+}
+
+func (s *Stream) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		kind, body, ok, err := s.frames.next()
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := s.message(kind, body); err != nil {
+				return err
+			}
+		}
+		// A chunk goes out when it is full, or when what has arrived is used up.
+		if len(s.asm.out) >= chunkMessages || s.size >= chunkBytes || !ok && len(s.asm.out) > 0 {
+			if err := s.deliver(ctx); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			if err := s.fill(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Stream) message(kind byte, body []byte) error {
+	switch kind {
+	case 'd': // CopyData
+		return s.copyData(body)
+	case 'E':
+		return serverError(body)
+	case 'c': // CopyDone: the server ends the stream, as it does when it shuts down
+		return errors.New("the server ended the stream")
+	case 'N', 'S': // a notice, a parameter
+		return nil
+	default:
+		return fmt.Errorf("unexpected protocol message %q", kind)
+	}
+}
+
+func (s *Stream) copyData(b []byte) error {
+	if len(b) == 0 {
+		return errTruncated
+	}
+	switch b[0] {
+	case pglogrepl.XLogDataByteID:
+		const header = 24 // positions and a clock, which are not ours to acknowledge
+		if len(b) < 1+header {
+			return fmt.Errorf("XLogData: %w", errTruncated)
+		}
+		s.size += len(b)
+		return s.asm.data(b[1+header:])
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		k, err := pglogrepl.ParsePrimaryKeepaliveMessage(b[1:])
+		if err != nil {
+			return err
+		}
+		s.replyAsked = s.replyAsked || k.ReplyRequested
+		s.asm.idle(outbox.LSN(k.ServerWALEnd), k.ReplyRequested)
+		return nil
+	default:
+		return fmt.Errorf("unknown replication message %q", b[0])
+	}
+}
+
+// deliver hands the chunk over. While the consumer is busy it keeps the connection alive: Postgres would take a relay
+// that waits for Kafka for a dead one.
+func (s *Stream) deliver(ctx context.Context) error {
+	chunk := s.asm.out
+	s.asm.out, s.size = make([]Message, 0, min(2*len(chunk), chunkMessages)), 0
+	for {
+		select {
+		case s.chunks <- chunk:
+			return nil
+		default:
+		}
+		timer := time.NewTimer(time.Until(s.statusDue()))
+		select {
+		case s.chunks <- chunk:
+			timer.Stop()
+			return nil
+		case <-s.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := s.sendStatusIfDue(); err != nil {
+			return err
+		}
+	}
+}
+
+// fill waits for more from the server, until a status update is due or something was confirmed.
+func (s *Stream) fill(ctx context.Context) error {
+	// The deadline is set before confirmed is looked at. In the other order a Confirm between the two would set its
+	// deadline first and lose it, and the server would wait for the next regular update.
+	if err := s.conn.SetReadDeadline(s.statusDue()); err != nil {
+		return err
+	}
+	if err := s.sendStatusIfDue(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := s.frames.fill()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return s.sendStatusIfDue()
+	}
+	return err
+}
+
+func (s *Stream) statusDue() time.Time {
+	if s.replyAsked {
+		return s.statusAt.Add(replyPause)
+	}
+	return s.statusAt.Add(statusEvery)
+}
+
+func (s *Stream) sendStatusIfDue() error {
+	select {
+	case <-s.wake:
+	default:
+	}
+	if outbox.LSN(s.confirmed.Load()) == s.reported && time.Now().Before(s.statusDue()) {
+		return nil
+	}
+	return s.sendStatus()
+}
+
+// sendStatus reports confirmed as written, flushed and applied. All three are always the same, and zeros before the
+// first Confirm: a server that is told a written position and a flushed one of zero, by a client that helps by copying
+// the one into the other, forgets rows that nobody has (I5).
+func (s *Stream) sendStatus() error {
+	at := s.confirmed.Load()
+	now := time.Now()
+	b := make([]byte, 0, 39)
+	b = append(b, 'd', 0, 0, 0, 38, pglogrepl.StandbyStatusUpdateByteID)
+	for range 3 {
+		b = binary.BigEndian.AppendUint64(b, at)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixMicro()-946_684_800_000_000))
+	b = append(b, 0) // no answer wanted
+	if err := s.conn.SetWriteDeadline(now.Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := s.conn.Write(b); err != nil {
+		return fmt.Errorf("status update: %w", err)
+	}
+	s.reported, s.statusAt, s.replyAsked = outbox.LSN(at), now, false
+	return nil
+}
+
+// goodbye tells the server the last position and that no more is wanted. Without it nothing is lost: the server would
+// only send again what the checkpoint already holds.
+func (s *Stream) goodbye() error {
+	if err := s.sendStatus(); err != nil {
+		return err
+	}
+	b, err := (&pgproto3.CopyDone{}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	if b, err = (&pgproto3.Terminate{}).Encode(b); err != nil {
+		return err
+	}
+	_, err = s.conn.Write(b)
+	return err
+}
