@@ -17,7 +17,8 @@ import (
 const fence = `
 UPDATE projection_offsets
 SET next_offset = $6,
-    applied_events = applied_events + $7,
+    leader_epoch = $7,
+    applied_events = applied_events + $8,
     updated_at = now()
 WHERE topic = $1
   AND part = $2
@@ -55,9 +56,10 @@ func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) 
 }
 
 func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []Event) (Applied, error) {
-	to := events[len(events)-1].Offset + 1 // not + len: control records and aborted transactions take offsets too
+	last := events[len(events)-1]
+	to := last.Offset + 1 // not + len: control records and aborted transactions take offsets too
 	f := newFold(len(events))
-	fenced, err := p.begin(ctx, conn, to, events, f)
+	fenced, err := p.begin(ctx, conn, events, f)
 	if err != nil {
 		return Applied{}, fmt.Errorf("partition %d: begin at offset %d: %w", p.part, p.next, err)
 	}
@@ -72,22 +74,24 @@ func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []E
 		return Applied{}, errors.Join(err, rollback(ctx, conn))
 	}
 	b.Queue("COMMIT")
-	p.unsettled = &unsettled{to: to, applied: f.applied} // before it is sent: from here on the server may commit
+	p.unsettled = &unsettled{to: to, leaderEpoch: last.LeaderEpoch, applied: f.applied} // before it is sent: from here on the server may commit
 	if err := conn.SendBatch(ctx, b).Close(); err != nil {
 		return Applied{}, fmt.Errorf("partition %d: write offsets %d to %d: %w", p.part, p.next, to, err)
 	}
-	p.next, p.unsettled = to, nil
+	p.next, p.leaderEpoch, p.unsettled = to, last.LeaderEpoch, nil
 	return f.applied, nil
 }
 
 // begin opens the transaction, moves the fence and reads the state of the batch's orders into f: one round trip.
-func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, to int64, events []Event, f *fold) (fenced bool, err error) {
+func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold) (fenced bool, err error) {
+	last := events[len(events)-1]
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	b.Queue(fence, p.view.topic, p.part, p.epoch, p.claim, p.next, to, len(events)).Exec(func(tag pgconn.CommandTag) error {
-		fenced = tag.RowsAffected() == 0
-		return nil
-	})
+	b.Queue(fence, p.view.topic, p.part, p.epoch, p.claim, p.next, last.Offset+1, last.LeaderEpoch, len(events)).
+		Exec(func(tag pgconn.CommandTag) error {
+			fenced = tag.RowsAffected() == 0
+			return nil
+		})
 	b.Queue(current, ids(events)).Query(func(rows pgx.Rows) error {
 		orders, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[order])
 		for _, o := range orders {

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/projector/viewtest"
 )
 
 const testTopic = "food-orders"
@@ -60,9 +61,9 @@ func (b *bench) apply(p *Partition, events []Event) Applied {
 	return applied
 }
 
-func (b *bench) want(want tables) {
+func (b *bench) want(want viewtest.Tables) {
 	b.Helper()
-	if diff := cmp.Diff(stored(b.T, b.pool), want); diff != "" {
+	if diff := cmp.Diff(viewtest.Stored(b.T, b.pool), want); diff != "" {
 		b.Fatalf("tables (-got +want):\n%s", diff)
 	}
 }
@@ -76,6 +77,22 @@ func (b *bench) counts() (next, applied, duplicates int64) {
 		b.Fatal(err)
 	}
 	return next, applied, duplicates
+}
+
+func history(seed uint64, orders, n int) []Event {
+	var events []Event
+	for _, e := range viewtest.History(seed, orders, n) {
+		events = append(events, Event(e))
+	}
+	return events
+}
+
+func folded(events []Event) viewtest.Tables {
+	var all []viewtest.Event
+	for _, e := range events {
+		all = append(all, viewtest.Event(e))
+	}
+	return viewtest.Folded(all)
 }
 
 func TestTablesDependOnTheEventsAloneNotOnTheBatches_I10(t *testing.T) {
@@ -92,7 +109,7 @@ func TestTablesDependOnTheEventsAloneNotOnTheBatches_I10(t *testing.T) {
 				p = b.claim("another")
 			}
 		}
-		if diff := cmp.Diff(stored(t, b.pool), folded(events)); diff != "" {
+		if diff := cmp.Diff(viewtest.Stored(t, b.pool), folded(events)); diff != "" {
 			r.Fatalf("tables (-got +want):\n%s", diff)
 		}
 		next, applied, duplicates := b.counts()
@@ -117,7 +134,7 @@ func TestABatchAppliedTwiceIsFenced_I8(t *testing.T) {
 	p := b.claim("one")
 	again := *p // believes that nothing has been applied
 	b.apply(p, events)
-	before := stored(t, b.pool)
+	before := viewtest.Stored(t, b.pool)
 
 	if _, err := again.Apply(t.Context(), events); !errors.Is(err, ErrFenced) {
 		t.Fatalf("second time: %v, want ErrFenced", err)

@@ -33,12 +33,16 @@ type Partition struct {
 	// I8: next == projection_offsets.next_offset, unless unsettled is set or the claim has been fenced
 	next int64
 
+	// leaderEpoch is that of the record before next; -1 if not known.
+	leaderEpoch int32
+
 	// unsettled is a batch of which it is not known whether it was committed.
 	unsettled *unsettled
 }
 
-// Next is the offset of the first record that has not been applied.
-func (p *Partition) Next() int64 { return p.next }
+// Next is the offset of the first record that has not been applied, and the leader epoch of the one before it (-1 if not
+// known), by which the broker can tell whether the log was cut in between.
+func (p *Partition) Next() (offset int64, leaderEpoch int32) { return p.next, p.leaderEpoch }
 
 // ensure makes the row of a partition that has never been applied. It is called only for logs that still have their
 // beginning, and what another owner has made meanwhile stays.
@@ -67,7 +71,7 @@ SET owner_epoch = owner_epoch + 1,
     updated_at = now()
 WHERE topic = $1
   AND part = ANY($2)
-RETURNING part, topic_id, next_offset, owner_epoch`
+RETURNING part, topic_id, next_offset, leader_epoch, owner_epoch`
 
 // Claim makes owner the owner of all partitions of log, in one transaction, and says where each goes on. From the moment
 // it commits, no batch of a former owner can be applied (I8); it waits for one that is in flight.
@@ -106,17 +110,19 @@ func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[in
 		} else if err := rows[i].check(log); err != nil {
 			refused[part] = err
 		} else {
-			claimed[part] = &Partition{view: v, part: part, epoch: rows[i].Epoch, claim: token, next: rows[i].Next}
+			r := rows[i]
+			claimed[part] = &Partition{view: v, part: part, epoch: r.Epoch, claim: token, next: r.Next, leaderEpoch: r.LeaderEpoch}
 		}
 	}
 	return claimed, refused, nil
 }
 
 type row struct {
-	Part    int32
-	TopicID uuid.UUID
-	Next    int64
-	Epoch   int64
+	Part        int32
+	TopicID     uuid.UUID
+	Next        int64
+	LeaderEpoch int32
+	Epoch       int64
 }
 
 // startAnew is the remedy when the log and the read model have parted for good.
@@ -153,8 +159,9 @@ FOR UPDATE`
 
 // unsettled is a batch whose transaction ended without an answer.
 type unsettled struct {
-	to      int64
-	applied Applied
+	to          int64
+	leaderEpoch int32
+	applied     Applied
 }
 
 var errPosition = errors.New("the position changed under a live claim: something other than a projector writes projection_offsets")
@@ -175,7 +182,7 @@ func (p *Partition) settle(ctx context.Context) (committed bool, applied Applied
 	u := p.unsettled
 	switch next {
 	case u.to:
-		p.next, p.unsettled = u.to, nil
+		p.next, p.leaderEpoch, p.unsettled = u.to, u.leaderEpoch, nil
 		return true, u.applied, nil
 	case p.next:
 		p.unsettled = nil

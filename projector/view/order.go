@@ -66,7 +66,7 @@ func (o *order) inKitchen() bool {
 // lines decodes what setLines has encoded.
 func (o *order) lines() (lines []event.Line, err error) {
 	if err := json.Unmarshal([]byte(o.Lines), &lines); err != nil {
-		return nil, fmt.Errorf("stored lines: %w", err)
+		return nil, fmt.Errorf("order %s: %w: lines: %w", o.ID, errStored, err)
 	}
 	return lines, nil
 }
@@ -101,6 +101,7 @@ func sum(lines []event.Line) *int64 {
 }
 
 var (
+	errStored      = errors.New("a row is not as the projector writes it")
 	errNotPlaced   = errors.New("the order's first event is not order.placed")
 	errPlacedAgain = errors.New("an order is placed once only")
 )

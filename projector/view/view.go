@@ -33,12 +33,13 @@ func New(pool *pgxpool.Pool, topic string) *View {
 	return &View{pool: pool, topic: topic}
 }
 
-// Event is an event as it was read: decoded, and with its offset in the partition.
+// Event is an event as it was read: decoded, and with its place in the partition.
 type Event struct {
 	event.Event
 
-	Offset int64
-	Data   event.Data
+	Offset      int64
+	LeaderEpoch int32 // of the partition's leader when it was written; -1 if not known
+	Data        event.Data
 }
 
 // Applied says what became of a batch.
@@ -79,6 +80,9 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // All else (connections, locks, resources, a server that stops, a standby that was promoted) passes, and is worth another
 // try.
 func Permanent(err error) bool {
+	if errors.Is(err, errPosition) || errors.Is(err, errStored) {
+		return true
+	}
 	pg, is := errors.AsType[*pgconn.PgError](err)
 	if !is || len(pg.Code) != 5 {
 		return false

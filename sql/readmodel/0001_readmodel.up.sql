@@ -23,6 +23,7 @@ CREATE TABLE projection_offsets (
   part             integer     NOT NULL,
   topic_id         uuid        NOT NULL, -- a topic made anew under the old name is another log
   next_offset      bigint      NOT NULL DEFAULT 0, -- last applied record's offset + 1
+  leader_epoch     integer     NOT NULL DEFAULT -1, -- of the last applied record: shows whether the log was cut before it since
   owner_epoch      bigint      NOT NULL DEFAULT 0, -- raised by every claim
   claim            uuid        NOT NULL, -- random per claim: two histories with equal epochs (a restored backup) differ in it
   owner            text        NOT NULL, -- for people: host, pid and member

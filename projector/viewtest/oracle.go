@@ -1,4 +1,4 @@
-package view
+package viewtest
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
-// tables are the rows of the read model as text, so that two of them can be compared and read.
-type tables map[string][]string
+// Tables are the rows of the read model as text, so that two of them can be compared and read.
+type Tables map[string][]string
 
 var selects = map[string]string{
 	"order_summary": `SELECT order_id, customer_id, service, fulfilment, payment, version, total_minor, captured_minor, refunded_minor,
@@ -28,9 +28,10 @@ var selects = map[string]string{
 	"kitchen_board":   `SELECT order_id, state, items, promised_at, since FROM kitchen_board`,
 }
 
-func stored(t *testing.T, pool *pgxpool.Pool) tables {
+// Stored reads the tables of the read model.
+func Stored(t testing.TB, pool *pgxpool.Pool) Tables {
 	t.Helper()
-	got := make(tables)
+	got := make(Tables)
 	for table, query := range selects {
 		rows, err := pool.Query(t.Context(), query)
 		if err != nil {
@@ -64,16 +65,16 @@ func line(values ...any) string {
 	return b.String()
 }
 
-// folded is the oracle: each table from its definition, by going over the whole history once for each row. It shares
+// Folded is the oracle: each table from its definition, by going over the whole history once for each row. It shares
 // nothing with the fold that it judges.
-func folded(events []Event) tables {
+func Folded(events []Event) Tables {
 	var orders []uuid.UUID
 	for _, e := range events {
 		if e.Version == 1 {
 			orders = append(orders, e.Order)
 		}
 	}
-	want := tables{}
+	want := Tables{}
 	for table := range selects {
 		want[table] = []string{}
 	}
@@ -106,7 +107,7 @@ func newSums() *sums {
 	return &sums{map[string]*[6]int64{}, map[string]time.Time{}, map[string]*[3]int64{}, map[string]*[5]int64{}}
 }
 
-func (s *sums) into(want tables) {
+func (s *sums) into(want Tables) {
 	for k, v := range s.customers {
 		want["customer_stats"] = append(want["customer_stats"], k+line(v[0], v[1], v[2], v[3], v[4], v[5], s.newest[k]))
 	}
@@ -125,7 +126,7 @@ func at[V any](m map[string]*V, key string) *V {
 	return m[key]
 }
 
-func foldOrder(mine []Event, want tables, s *sums) {
+func foldOrder(mine []Event, want Tables, s *sums) {
 	first := mine[0].Data.(event.OrderPlaced)
 	currency, placedAt := first.Total.Currency, mine[0].At
 	customerKey := line(first.CustomerID, currency)

@@ -1,4 +1,6 @@
-package view
+// Package viewtest makes histories of orders and says what the read model has to be after them, for tests. The oracle
+// shares nothing with the fold that it judges.
+package viewtest
 
 import (
 	"fmt"
@@ -10,11 +12,20 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
+// Event is view.Event: the packages' tests convert it, so that this one need not import what it judges.
+type Event struct {
+	event.Event
+
+	Offset      int64
+	LeaderEpoch int32
+	Data        event.Data
+}
+
 var epoch = time.Date(2026, 11, 23, 9, 58, 40, 0, time.UTC) // close to the end of an hour
 
-// history makes n events of so many orders at a time, interleaved. It is the same for the same seed. Offsets have gaps, as
+// History makes n events of so many orders at a time, interleaved. It is the same for the same seed. Offsets have gaps, as
 // those of a log with control records have.
-func history(seed uint64, orders, n int) []Event {
+func History(seed uint64, orders, n int) []Event {
 	r := rand.New(rand.NewPCG(seed, 7))
 	lives := make([]*life, orders)
 	for i := range lives {
@@ -36,7 +47,7 @@ func history(seed uint64, orders, n int) []Event {
 			panic(err)
 		}
 		e.ID = newID(r)
-		events = append(events, Event{Event: e, Offset: offset, Data: d})
+		events = append(events, Event{Event: e, Offset: offset, LeaderEpoch: -1, Data: d})
 		offset += 1 + int64(r.IntN(8)/7)*int64(r.IntN(5))
 	}
 	return events

@@ -1,0 +1,288 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
+)
+
+// worker applies one partition's records under one claim, in order, a batch at a time. A new claim is a new worker.
+type worker struct {
+	*session
+
+	part   int32
+	state  *view.Partition // used by run alone
+	ctx    context.Context // ends when the worker is cut off
+	cancel context.CancelFunc
+	done   chan struct{} // closed when run has returned
+
+	// position is the offset up to which everything has been applied or is no event. For the lag only.
+	position atomic.Int64
+	oldest   atomic.Int64 // timestamp of the oldest record in hand or queued, in Unix milliseconds; 0: none
+
+	mu       sync.Mutex // guards all below
+	changed  *sync.Cond
+	queue    []*kgo.Record
+	draining bool
+	ended    bool
+	onEmpty  func()
+}
+
+// newWorker makes a worker that outlives ctx: it ends by drain, by cancel or by itself.
+func (s *session) newWorker(ctx context.Context, part int32, p *view.Partition) *worker {
+	w := &worker{session: s, part: part, state: p, done: make(chan struct{})}
+	w.changed = sync.NewCond(&w.mu)
+	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(w.ctx, func() { w.drain() })
+	offset, _ := p.Next()
+	w.position.Store(offset)
+	return w
+}
+
+// give adds records to the queue. It does not wait: room does.
+func (w *worker) give(records []*kgo.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended && !w.draining {
+		w.queue = append(w.queue, records...)
+		w.changed.Broadcast()
+	}
+}
+
+// drain ends the worker after the batch in hand. What is queued is dropped: the next owner reads it again.
+func (w *worker) drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.draining = true
+	w.changed.Broadcast()
+}
+
+// join waits until the worker has ended, and cuts it off when ctx ends first.
+func (w *worker) join(ctx context.Context) {
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		w.cancel()
+		<-w.done
+	}
+}
+
+// take waits for records and takes as many as a batch may have; none when the worker is to end.
+func (w *worker) take() []*kgo.Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queue) == 0 && !w.draining {
+		w.oldest.Store(0)
+		w.changed.Wait()
+	}
+	if w.draining {
+		return nil
+	}
+	n := min(len(w.queue), w.cfg.MaxBatch)
+	batch := w.queue[:n:n]
+	w.queue = w.queue[n:]
+	w.oldest.Store(batch[0].Timestamp.UnixMilli())
+	if len(w.queue) == 0 && w.onEmpty != nil {
+		w.onEmpty()
+		w.onEmpty = nil
+	}
+	w.changed.Broadcast()
+	return batch
+}
+
+// room waits, at most for limit, until the queue is below its limit, and reports whether it is.
+func (w *worker) room(ctx context.Context, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { w.mu.Lock(); defer w.mu.Unlock(); w.changed.Broadcast() })()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queue) >= queueRecords && ctx.Err() == nil {
+		w.changed.Wait()
+	}
+	return len(w.queue) < queueRecords
+}
+
+// whenEmpty calls fn when the queue is empty, or never if the worker ends before.
+func (w *worker) whenEmpty(fn func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.ended:
+	case len(w.queue) == 0:
+		fn()
+	default:
+		w.onEmpty = fn
+	}
+}
+
+// run applies batches until the worker is to end, or the partition cannot go on.
+func (w *worker) run() {
+	defer close(w.done)
+	defer w.cancel()
+	err := w.applyAll()
+	w.end()
+	switch {
+	case err == nil, errors.Is(err, errGivenUp), w.ctx.Err() != nil:
+	case errors.Is(err, view.ErrFenced):
+		w.fenced()
+	default:
+		w.stop(w.part, err)
+	}
+}
+
+func (w *worker) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended, w.queue = true, nil
+	w.changed.Broadcast()
+}
+
+// fenced drops everything. The group will take the partition away; if it does not, it is the group that is out of date,
+// and joining it again claims the partition anew.
+func (w *worker) fenced() {
+	w.metrics.fenced.Inc()
+	w.log.Info("fenced: the partition has another owner", "partition", w.part)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	limit := time.AfterFunc(fencedWait, func() { w.quit(fmt.Errorf("partition %d: %w", w.part, errRejoin)) })
+	defer limit.Stop()
+	for !w.draining { // until revoked, lost or the session's end
+		w.changed.Wait()
+	}
+}
+
+func (w *worker) applyAll() error {
+	for {
+		records := w.take()
+		if len(records) == 0 {
+			return nil
+		}
+		started := time.Now()
+		events, err := decode(records)
+		if len(events) > 0 {
+			if errApply := w.apply(events); errApply != nil {
+				return errApply
+			}
+			w.metrics.duration.Observe(time.Since(started).Seconds())
+			w.metrics.batch.Observe(float64(len(events)))
+		}
+		if err != nil {
+			return err
+		}
+		w.seen(records)
+		w.position.Store(records[len(records)-1].Offset + 1)
+		offset, epoch := w.state.Next()
+		w.client.MarkCommitOffsets(map[string]map[int32]kgo.EpochOffset{w.cfg.Topic: {w.part: {Epoch: epoch, Offset: offset}}})
+	}
+}
+
+// seen measures how old the events were when they had been applied: a record's timestamp is its order's commit time.
+func (w *worker) seen(records []*kgo.Record) {
+	now := time.Now()
+	for _, r := range records {
+		if !r.Attrs.IsControl() {
+			w.metrics.latency.Observe(now.Sub(r.Timestamp).Seconds())
+		}
+	}
+}
+
+// errGivenUp ends a worker that is to end and cannot finish its batch in hand.
+var errGivenUp = errors.New("batch given up")
+
+// apply applies the events, and tries again until it is known what became of them. If one of them is refused, those
+// before it are applied, so that the partition stands exactly there.
+func (w *worker) apply(events []view.Event) error {
+	who := fmt.Sprintf("partition %d", w.part)
+	defer w.status.retrying(who, nil)
+	for n := 1; ; n++ {
+		applied, err := w.state.Apply(w.ctx, events)
+		if err == nil {
+			w.metrics.applied.WithLabelValues(label(w.part)).Add(float64(applied.Events))
+			w.metrics.duplicates.Add(float64(applied.Duplicates))
+			if applied.Duplicates > 0 {
+				w.log.Warn("events that had been applied before were ignored", "partition", w.part, "events", applied.Duplicates)
+			}
+			return nil
+		}
+		if refusal, is := errors.AsType[*view.Refusal](err); is {
+			if errors.Is(err, view.ErrHole) {
+				w.metrics.holes.Inc()
+			}
+			return errors.Join(w.apply(events[:refusal.Index]), err)
+		}
+		if errors.Is(err, view.ErrFenced) || view.Permanent(err) || w.ctx.Err() != nil {
+			return err
+		}
+		w.status.retrying(who, err)
+		w.log.Warn("batch not applied, trying again", "partition", w.part, "events", len(events), "err", err)
+		if !w.pause(backoff(n)) {
+			return errGivenUp
+		}
+	}
+}
+
+// pause waits and reports whether to try again: not when the worker is to end.
+func (w *worker) pause(d time.Duration) bool {
+	slept := sleep(w.ctx, d)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slept && !w.draining
+}
+
+// decode reads the events in the records, up to the first that cannot be read.
+func decode(records []*kgo.Record) ([]view.Event, error) {
+	events := make([]view.Event, 0, len(records))
+	for _, r := range records {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		e, err := decodeOne(r)
+		if err != nil {
+			return events, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// errUndecodable is wrapped for a record that is not an event, or not one that this program knows.
+var errUndecodable = errors.New("undecodable")
+
+func decodeOne(r *kgo.Record) (view.Event, error) {
+	m, err := topic.Parse(r)
+	if err != nil {
+		return view.Event{}, fmt.Errorf("%w: %w", errUndecodable, err)
+	}
+	data, err := m.Event.Data()
+	if err != nil {
+		return view.Event{}, fmt.Errorf("%w: offset %d: %w", errUndecodable, r.Offset, err)
+	}
+	return view.Event{Event: m.Event, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch, Data: data}, nil
+}
+
+// remedy says what to do about the error that stopped a partition.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, view.ErrHole):
+		return "events are missing from the topic: compare it with the outbox (foodctl verify), publish what is missing, restart the projector"
+	case errors.Is(err, event.ErrUnknownType):
+		return "an event of a newer program: install that version of the projector and restart it"
+	case errors.Is(err, errUndecodable):
+		return "something other than the relay writes to the topic, or the record is damaged: look at it, mend the topic, restart the projector"
+	case errors.Is(err, view.ErrTopic):
+		return "see the error"
+	case view.Permanent(err):
+		return "the read model's schema, grants or rows are not as they should be: run foodctl migrate, then restart the projector"
+	}
+	return "mend what the error names and restart the projector"
+}
