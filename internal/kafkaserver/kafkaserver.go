@@ -105,15 +105,15 @@ func run(ctx context.Context, c Config, cmd *exec.Cmd) (*Server, error) {
 // format gives a new data directory its identity and the newest features, transactions of version 2 among them.
 func format(ctx context.Context, jars, config string) error {
 	cmd := java(ctx, jars, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--config="+config,
-		"--cluster-id="+clusterID())
+		"--cluster-id="+ClusterID())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format: %w\n%s", err, tail(out))
 	}
 	return nil
 }
 
-// clusterID is a random id in Kafka's form.
-func clusterID() string {
+// ClusterID is a random id in Kafka's form.
+func ClusterID() string {
 	id := uuid.New()
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }

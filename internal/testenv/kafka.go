@@ -1,0 +1,137 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
+)
+
+// realBroker returns the addresses of an Apache Kafka that this binary's tests share.
+var realBroker = sync.OnceValues(func() (string, error) {
+	if given := os.Getenv("KAFKA_BROKERS"); given != "" {
+		return given, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	k, err := startReal(ctx, startContainerBroker, startJars)
+	if err != nil {
+		return "", err
+	}
+	shared.add(k.close)
+	return k.address(), nil
+})
+
+// KafkaServer is a real Apache Kafka broker that belongs to one test, which may kill it.
+type KafkaServer struct {
+	t      testing.TB
+	broker killable
+}
+
+// killable is a broker of either kind: from jars or in a container.
+type killable interface {
+	address() string
+	kill(ctx context.Context) error
+	start(ctx context.Context) error // again, on the data that kill left
+	close(ctx context.Context) error // and its data are gone
+}
+
+// Kafka starts a broker, which ends with the test. Where none can be had the test is skipped, or fails if BROKER=kafka
+// promises one.
+func Kafka(t testing.TB) *KafkaServer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	k, err := startReal(ctx, startJars, startContainerBroker)
+	if err != nil && os.Getenv("BROKER") == "kafka" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := k.close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return &KafkaServer{t: t, broker: k}
+}
+
+// Address is what clients connect to. It stays the same over Kill and Start.
+func (k *KafkaServer) Address() string { return k.broker.address() }
+
+// Kill ends the broker with SIGKILL and waits until it is gone.
+func (k *KafkaServer) Kill() {
+	k.t.Helper()
+	if err := k.broker.kill(k.t.Context()); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// Start starts a killed broker on its data and waits until clients can use it.
+func (k *KafkaServer) Start() {
+	k.t.Helper()
+	if err := k.broker.start(k.t.Context()); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// startReal takes the first kind of broker that can be had.
+func startReal(ctx context.Context, kinds ...func(context.Context) (killable, error)) (killable, error) {
+	var all error
+	for _, start := range kinds {
+		k, err := start(ctx)
+		if err == nil {
+			return k, nil
+		}
+		all = errors.Join(all, err)
+	}
+	return nil, fmt.Errorf("no real Apache Kafka: run `make kafka` once (it takes Maven and Java), start a Docker engine, "+
+		"or set KAFKA_BROKERS: %w", all)
+}
+
+func startContainerBroker(ctx context.Context) (killable, error) { return startContainer(ctx) }
+
+// jars is a broker from the jars, in a directory of its own.
+type jars struct {
+	config kafkaserver.Config
+	server *kafkaserver.Server
+	remove func() error
+}
+
+func startJars(ctx context.Context) (killable, error) {
+	if _, err := kafkaserver.Jars(); err != nil {
+		return nil, err
+	}
+	dir, remove, err := scratch()
+	if err != nil {
+		return nil, err
+	}
+	j := &jars{config: kafkaserver.Config{Dir: dir}, remove: remove}
+	if err := j.start(ctx); err != nil {
+		return nil, errors.Join(err, remove())
+	}
+	j.config.Port = j.server.Port()
+	return j, nil
+}
+
+func (j *jars) address() string { return j.server.Address() }
+
+func (j *jars) kill(context.Context) error { return j.server.Kill() }
+
+func (j *jars) start(ctx context.Context) (err error) {
+	s, err := kafkaserver.Start(ctx, j.config)
+	if err == nil {
+		j.server = s
+	}
+	return err
+}
+
+func (j *jars) close(context.Context) error { return errors.Join(j.server.Kill(), j.remove()) }
