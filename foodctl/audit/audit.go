@@ -226,7 +226,10 @@ func (a *audit) conclude(ctx context.Context) error {
 		return err
 	}
 	if a.judge.arrived == a.judge.cut {
-		a.judge.incomplete()
+		if unclear := a.judge.incomplete(); unclear > 0 {
+			a.note("%d source transactions are not whole under their commit position, and %d events were loaded out of the "+
+				"table: their rest may be among those", unclear, a.judge.torn.loaded)
+		}
 	}
 	return a.judge.explain(ctx)
 }

@@ -41,7 +41,7 @@ const lateness = 2 * time.Second
 func newJudge(db querier, found *events, partitions int, report *Report, list *findings) *judge {
 	j := &judge{
 		db: db, events: found, cut: len(found.ids), orders: history{numbers: newNumbers(len(found.ids) / 8)},
-		torn:  make(transactions),
+		torn:  transactions{open: make(map[commit]*transaction)},
 		marks: make([]int64, partitions), last: make([]place, partitions), cutEnds: make([]int64, partitions),
 		grace: lateness, report: report, list: list, odd: make(map[uuid.UUID]topic.Message),
 	}
@@ -255,11 +255,16 @@ func (j *judge) missing(ctx context.Context) (int64, error) {
 	return total, nil
 }
 
-// incomplete lists the source transactions that the topic tears apart. It may be asked only when all of the cut has
-// arrived: a snapshot has all of a transaction or nothing, so that each one with an event in the cut must be whole.
-func (j *judge) incomplete() {
-	for name, tx := range j.torn {
+// incomplete lists the source transactions that the topic tears apart, and returns how many could not be judged. It may
+// be asked only when all of the cut has arrived: a snapshot has all of a transaction or nothing, so that each one with an
+// event in the cut must be whole. Where events were loaded out of the table, the rest of a transaction may be among them.
+func (j *judge) incomplete() (unclear int) {
+	for name, tx := range j.torn.open {
 		if !tx.inCut {
+			continue
+		}
+		if j.torn.loaded > 0 {
+			unclear++
 			continue
 		}
 		j.report.Counts.Torn++
@@ -269,6 +274,7 @@ func (j *judge) incomplete() {
 			Detail: fmt.Sprintf("of the transaction committed at %s, %s", name.lsn, tx),
 		})
 	}
+	return unclear
 }
 
 // wait pauses, or returns the context's error when it ends before.

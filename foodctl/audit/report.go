@@ -39,7 +39,7 @@ type Source struct {
 	Events int64      `json:"events"`
 	Orders int64      `json:"orders"`
 	CutAt  time.Time  `json:"cut_at"`
-	CutLSN outbox.LSN `json:"cut_lsn"` // a number; every event of the cut was committed below it
+	CutLSN outbox.LSN `json:"cut_lsn"` // every event of the cut was committed below it
 }
 
 // Topic is what a read_committed reader found from the beginning of the topic to its end.
@@ -77,7 +77,7 @@ type Table struct {
 	Wrong int64 `json:"wrong"`
 }
 
-// Checkpoint is the relay's position in Kafka against the slot and the topic (I4, I5). LSNs are numbers in JSON.
+// Checkpoint is the relay's position in Kafka against the slot and the topic (I4, I5).
 type Checkpoint struct {
 	Checked   bool       `json:"checked"`
 	Phase     string     `json:"phase"`           // "streaming", or "loading" while the position means nothing

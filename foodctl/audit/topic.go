@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -34,6 +35,7 @@ func openTopic(ctx context.Context, brokers []string, topic string) (*reader, er
 		// Without the control records the position would stay before an aborted tail for ever.
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxWait(250*time.Millisecond), // also what it takes to learn that a log has not grown
 	)
 	if err != nil {
 		return nil, err

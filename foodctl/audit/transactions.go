@@ -9,7 +9,10 @@ import (
 
 // transactions are the source transactions of which the topic has not shown all events yet. A complete one is forgotten,
 // so that only those whose events stand in partitions that are read at different speeds take memory.
-type transactions map[commit]*transaction
+type transactions struct {
+	open   map[commit]*transaction
+	loaded int64 // events that came out of the table and not out of the log: nothing says what was committed with them
+}
 
 // commit names a source transaction.
 type commit struct {
@@ -26,12 +29,16 @@ type transaction struct {
 	inCut  bool
 }
 
-func (t transactions) add(number int, inCut bool, src topic.Source) {
+func (t *transactions) add(number int, inCut bool, src topic.Source) {
+	if src.Commit == 0 {
+		t.loaded++
+		return
+	}
 	name := commit{source: src.Name, lsn: src.Commit}
-	tx := t[name]
+	tx := t.open[name]
 	if tx == nil {
 		tx = &transaction{last: -1}
-		t[name] = tx
+		t.open[name] = tx
 	}
 	tx.events++
 	tx.sum += src.Index
@@ -40,7 +47,7 @@ func (t transactions) add(number int, inCut bool, src topic.Source) {
 		tx.last = src.Index
 	}
 	if tx.whole() {
-		delete(t, name)
+		delete(t.open, name)
 	}
 }
 
