@@ -53,12 +53,14 @@ func newWorld(sizes ...int) *world {
 	}}
 	lsn := outbox.LSN(100)
 	for i, n := range sizes {
-		tx := sourceTx{commit: lsn + 5, end: lsn + 10}
+		// Every other commit record stands right behind its predecessor's, as it does when the two ran side by side: then
+		// the one's commit LSN is the other's end LSN.
+		tx := sourceTx{commit: lsn + outbox.LSN(i%2)*5, end: lsn + 10}
 		for r := range n {
 			tx.rows = append(tx.rows, fmt.Sprintf("%d.%d", i, r))
 		}
 		w.log = append(w.log, tx)
-		lsn += 10 // the next transaction may begin where this one ended
+		lsn += 10
 	}
 	w.cp = checkpoint.Record{Format: 1, Phase: checkpoint.Streaming, At: checkpoint.Position{End: 100}}
 	return w
