@@ -390,6 +390,27 @@ func (w *world) project() {
 	}
 }
 
+// acknowledge tells Postgres again and again, until stop, that everything is published, as an idle relay does.
+func (w *world) acknowledge() (stop func()) {
+	w.t.Helper()
+	conn := dial(w.t, w.cfg.OrdersURL)
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_, err := conn.Exec(ctx, `
+				SELECT pg_logical_emit_message(true, 'test', 'the log goes on');
+				SELECT pg_replication_slot_advance('`+w.cfg.Slot+`', pg_current_wal_flush_lsn())`)
+			if err != nil && ctx.Err() == nil {
+				w.t.Error(err)
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
 // audit runs the audit, which must come to a report.
 func (w *world) audit() audit.Report {
 	w.t.Helper()
