@@ -193,8 +193,5 @@ func (g *generator) paced(ctx context.Context, open []uuid.UUID) error {
 			due = due.Add(late)
 		}
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return group.Wait()
 }
