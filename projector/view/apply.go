@@ -1,13 +1,16 @@
 package view
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -93,7 +96,7 @@ func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, events []Even
 			return nil
 		})
 	b.Queue(current, ids(events)).Query(func(rows pgx.Rows) error {
-		orders, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[order])
+		orders, err := pgx.CollectRows(rows, scanOrder)
 		for _, o := range orders {
 			f.orders[o.ID] = o
 		}
@@ -111,7 +114,7 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) error {
 }
 
 // ids are the orders of the events, each once, in the order of the table's primary key.
-func ids(events []Event) []uuid.UUID {
+func ids(events []Event) pgtype.FlatArray[pgtype.UUID] {
 	seen := make(map[uuid.UUID]struct{}, len(events))
 	orders := make([]uuid.UUID, 0, len(events))
 	for _, e := range events {
@@ -120,6 +123,6 @@ func ids(events []Event) []uuid.UUID {
 			orders = append(orders, e.Order)
 		}
 	}
-	sortIDs(orders)
-	return orders
+	slices.SortFunc(orders, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return column(orders, pgUUID)
 }
