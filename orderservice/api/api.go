@@ -1,0 +1,94 @@
+// Package api is the orders' HTTP interface, a thin edge: it decodes a request, gives a command to the event log, and
+// encodes what came of it.
+//
+//	POST /v1/orders                 place an order: 201 and its Location
+//	POST /v1/orders/{id}/{verb}     act on an order: pay, accept, cancel, ... (see verbs): 200
+//	GET  /v1/orders/{id}            the order as it is
+//	GET  /v1/orders/{id}/events     all that happened to it
+//	GET  /v1/menu                   what there is to order
+//	GET  /problems/{kind}           what an error means and what to do about it
+//
+// It promises that every 2xx is in the event log (I12), that an answer is written whole or not at all, and that each error
+// is a problem (RFC 9457) which names the field or the rule and tells nothing about the inside. A POST that is given again
+// with its Idempotency-Key has one effect and gets the same answer (draft-ietf-httpapi-idempotency-key-header). Answers
+// about an order carry its version: as ETag, which If-Match takes, and with its id as Order-Version, "id@version".
+//
+// It does not know who the caller is, and keeps keys of all callers in one space: a key should be random, e.g. a UUID.
+// It knows neither relay nor topic.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
+)
+
+// Config is what an API works with.
+type Config struct {
+	Pool    *pgxpool.Pool         // the orders database, for the menu
+	Log     *eventlog.Log         // the orders
+	Logger  *slog.Logger          // is told of each 5xx, once
+	Metrics prometheus.Registerer // takes the API's metrics
+
+	// InFlight is how many requests are worked on at once; more are answered 503. They share the pool's connections: far
+	// above the pool's size, a busy API answers late instead of saying that it is busy.
+	InFlight int
+}
+
+// patience is how long a request may take. It is longer than the event log's retries and shorter than the listener's
+// write timeout, so that a caller is told how it ended.
+const patience = 10 * time.Second
+
+// New returns the handler of the API. It answers all paths, unknown ones with a problem.
+func New(cfg Config) http.Handler {
+	a := &api{
+		menu:     menu{pool: cfg.Pool},
+		log:      cfg.Log,
+		logger:   cfg.Logger,
+		metrics:  newMetrics(cfg.Metrics),
+		inFlight: make(chan struct{}, cfg.InFlight),
+		mux:      http.NewServeMux(),
+	}
+	for pattern, h := range map[string]handler{
+		"POST /v1/orders":             a.place,
+		"POST /v1/orders/{id}/{verb}": a.act,
+		"GET /v1/orders/{id}":         a.order,
+		"GET /v1/orders/{id}/events":  a.events,
+		"GET /v1/menu":                a.items,
+		"/":                           a.unknown,
+	} {
+		a.mux.Handle(pattern, a.edge(pattern, h))
+	}
+	a.mux.HandleFunc("GET /problems/{kind}", explain)
+	return a.mux
+}
+
+type api struct {
+	menu     menu
+	log      *eventlog.Log
+	logger   *slog.Logger
+	metrics  *metrics
+	inFlight chan struct{} // holds one element per request that is being worked on
+	mux      *http.ServeMux
+}
+
+// handler does a request. It writes nothing itself: the edge encodes the answer or the error, and only then begins to
+// write.
+type handler func(ctx context.Context, r *http.Request) (answer, error)
+
+// unknown is asked for what no other pattern matches: a path that is not there, or one that is there for other methods.
+func (a *api) unknown(_ context.Context, r *http.Request) (answer, error) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := a.mux.Handler(other); pattern != "/" {
+			return answer{}, &problem{kind: methodNotAllowed, detail: r.Method + " is not allowed here, only " + method, allow: method}
+		}
+	}
+	return answer{}, &problem{kind: notFound, detail: "there is nothing at this path"}
+}

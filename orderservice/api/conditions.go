@@ -1,0 +1,96 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
+)
+
+// maxKey is how long an idempotency key may be.
+const maxKey = 255
+
+// idempotencyKey reads the Idempotency-Key header; nil means there is none. The draft has a quoted string (RFC 8941
+// section 3.3.3); the bare word that most clients send is taken too, and names the same key.
+//
+// The key is for one request: its path and its body as it was understood, so that a retry may be formatted otherwise.
+func idempotencyKey(r *http.Request, body any) (*eventlog.Key, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return nil, nil //nolint:nilnil // no key is no error
+	}
+	value, ok := unquote(values[0])
+	if !ok || len(values) > 1 || value == "" || len(value) > maxKey {
+		return nil, refused("", "idempotency_key", fmt.Sprintf("Idempotency-Key is one word or quoted string of 1 to %d ASCII characters", maxKey))
+	}
+	canonical, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	request := append([]byte(r.Method+" "+r.URL.Path+"\n"), canonical...)
+	return &eventlog.Key{Value: value, RequestHash: sha256.Sum256(request)}, nil
+}
+
+var (
+	bareWord     = regexp.MustCompile(`^[!#-\[\]-~]+$`) // visible ASCII without " and \
+	quotedString = regexp.MustCompile(`^"((?:[ !#-\[\]-~]|\\["\\])*)"$`)
+	unescape     = strings.NewReplacer(`\"`, `"`, `\\`, `\`)
+)
+
+func unquote(s string) (string, bool) {
+	if bareWord.MatchString(s) {
+		return s, true
+	}
+	m := quotedString.FindStringSubmatch(s)
+	if m == nil {
+		return "", false
+	}
+	return unescape.Replace(m[1]), true
+}
+
+var etag = regexp.MustCompile(`^"([0-9]{1,18})"$`)
+
+// ifMatch reads the version that the order must have; nil means any. It takes the one ETag that an answer gave, and *.
+func ifMatch(r *http.Request) (*int64, error) {
+	value := strings.Join(r.Header.Values("If-Match"), ",")
+	if value == "" || value == "*" {
+		return nil, nil //nolint:nilnil // no condition is no error
+	}
+	m := etag.FindStringSubmatch(value)
+	if m == nil {
+		return nil, refused("", "if_match", `If-Match is an ETag of this order, e.g. "3"`)
+	}
+	version, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return nil, refused("", "if_match", `If-Match is an ETag of this order, e.g. "3"`)
+	}
+	return &version, nil
+}
+
+var (
+	traceparent = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+	correlation = regexp.MustCompile(`^[!-~]{1,128}$`)
+)
+
+// actor is what this API calls itself in the events that it makes.
+const actor = "api"
+
+// eventHeaders are what a command's events carry along. A traceparent that is none is left out, as W3C Trace Context
+// section 4.3 wants it. A request without a Correlation-Id correlates by its own id.
+func eventHeaders(r *http.Request) map[string]string {
+	id, _ := r.Context().Value(requestID{}).(string)
+	headers := map[string]string{event.HeaderActor: actor, event.HeaderCorrelationID: id}
+	if c := r.Header.Get("Correlation-Id"); correlation.MatchString(c) {
+		headers[event.HeaderCorrelationID] = c
+	}
+	if t := r.Header.Get("Traceparent"); traceparent.MatchString(t) && !strings.HasPrefix(t, "ff") {
+		headers[event.HeaderTraceparent] = t
+	}
+	return headers
+}
