@@ -21,7 +21,7 @@ import (
 type Flags struct {
 	LogFlags `embed:""`
 
-	Listen string `help:"Address of health, metrics and profiles." env:"${listen_env}" default:"${listen}" placeholder:"HOST:PORT"`
+	Listen string `help:"Address to listen at, for health and metrics at least (${default})." env:"${listen_env}" default:"${listen}" placeholder:"HOST:PORT"`
 }
 
 // LogFlags are the kong flags of a program that logs and does not listen.
