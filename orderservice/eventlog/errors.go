@@ -37,16 +37,18 @@ var (
 	errKeyTaken = errors.New("the idempotency key exists")
 )
 
-// definite is an error after which another attempt would only end the same.
+// definite is a conflict that a decision has seen: the order has moved on, and no attempt can succeed any more.
 type definite struct{ error }
 
 // Unwrap implements the errors package's interface.
 func (d definite) Unwrap() error { return d.error }
 
-// passing reports whether a fresh attempt may succeed: another writer was faster, or the connection broke.
+// passing reports whether a fresh attempt may succeed at once: another writer was faster, or the connection broke. What
+// Postgres refused after waiting, or for want of something, is for the caller to try again.
 func passing(err error) bool {
-	var sure definite
-	if errors.As(err, &sure) {
+	_, moved := errors.AsType[definite](err)
+	pg, answered := errors.AsType[*pgconn.PgError](err)
+	if moved || answered && pg.SeverityUnlocalized == "ERROR" {
 		return false
 	}
 	return errors.Is(err, ErrConflict) || errors.Is(err, errKeyTaken) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown)
@@ -60,6 +62,8 @@ const (
 	lockNotAvailable    = "55P03"
 	serialization       = "40001"
 	deadlock            = "40P01"
+	queryCanceled       = "57014"
+	readOnly            = "25006"
 )
 
 // translateWrite turns an error of a transaction that was sent into one of this package's.
@@ -90,22 +94,25 @@ func translateRefusal(pg *pgconn.PgError) error {
 	case "orders_customer_exists":
 		return &order.RuleError{Rule: order.RuleCustomer, Field: "customer_id", Detail: "there is no such customer"}
 	}
-	switch pg.Code {
-	case divisionByZero, serialization, deadlock:
+	switch {
+	case pg.Code == divisionByZero, pg.Code == serialization, pg.Code == deadlock:
 		return ErrConflict
-	case lockNotAvailable:
-		return translateLockTimeout(pg)
+	// The error's context tells which of the two waits of Append was too long.
+	case pg.Code == lockNotAvailable && strings.Contains(pg.Where, "idempotency_keys"):
+		return fmt.Errorf("%w: %w", ErrKeyInUse, pg)
+	case pg.Code == lockNotAvailable:
+		return fmt.Errorf("%w: %w", ErrConflict, pg)
+	case short(pg):
+		return fmt.Errorf("%w: %w", ErrUnavailable, pg)
 	default:
 		return pg
 	}
 }
 
-// translateLockTimeout tells from the error's context which of the two waits of Append was too long.
-func translateLockTimeout(pg *pgconn.PgError) error {
-	if strings.Contains(pg.Where, "idempotency_keys") {
-		return fmt.Errorf("%w: %w", ErrKeyInUse, pg)
-	}
-	return definite{fmt.Errorf("%w: %w", ErrConflict, pg)}
+// short reports whether Postgres lacks something for the time being: memory, disk or connections (class 53), the time
+// that statement_timeout gives, or, on a standby, the right to write.
+func short(pg *pgconn.PgError) bool {
+	return strings.HasPrefix(pg.Code, "53") || pg.Code == queryCanceled || pg.Code == readOnly
 }
 
 // translateRead turns an error of a statement that changes nothing into one of this package's. Whether it ran does not
@@ -117,10 +124,10 @@ func translateRead(err error) error {
 	return err
 }
 
-// lost reports whether the database was not reached, broke off, or is going down.
+// lost reports whether the database was not reached, broke off, is going down, or is short of something.
 func lost(err error) bool {
 	if pg, answered := errors.AsType[*pgconn.PgError](err); answered {
-		return pg.SeverityUnlocalized != "ERROR"
+		return pg.SeverityUnlocalized != "ERROR" || short(pg)
 	}
 	_, connect := errors.AsType[*pgconn.ConnectError](err)
 	_, network := errors.AsType[net.Error](err)

@@ -130,11 +130,12 @@ func (x *execution) expected(history []outbox.Entry) (order.Order, error) {
 }
 
 // verdict is the error that tells the caller how it ended. An attempt that is unsettled stays so unless a later one has
-// seen that the order moved on without it, which is what the errors of a decision say.
+// seen that the order moved on without it, which is what the errors of a decision say; one that met a lock or a broken
+// connection has seen nothing.
 func (x *execution) verdict(last error) error {
-	var rule *order.RuleError
-	var sure definite
-	settled := errors.As(last, &rule) || errors.As(last, &sure) || errors.Is(last, ErrKeyReused)
+	_, rule := errors.AsType[*order.RuleError](last)
+	_, moved := errors.AsType[definite](last)
+	settled := rule || moved || errors.Is(last, ErrKeyReused)
 	if len(x.unsettled) == 0 || settled || errors.Is(last, ErrOutcomeUnknown) {
 		return last
 	}
