@@ -34,7 +34,7 @@ var Orders = schema("orders")
 // ReadModel is the projector's database: the read models, and the offsets that they reflect.
 var ReadModel = schema("readmodel")
 
-// schema panics if a file's name is not of the form, which the embedded files rule out.
+// schema panics if there are no files or a name is not of the form, which what is embedded rules out.
 func schema(name string) Schema {
 	dir, err := fs.Sub(files, name)
 	if err != nil {
@@ -44,6 +44,9 @@ func schema(name string) Schema {
 	ups, err := fs.Glob(dir, "*.up.sql")
 	if err != nil {
 		panic(err)
+	}
+	if len(ups) == 0 {
+		panic("sql: no migrations of " + name)
 	}
 	for _, file := range ups {
 		number, _, _ := strings.Cut(file, "_")

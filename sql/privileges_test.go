@@ -1,0 +1,122 @@
+package sql_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+)
+
+const (
+	event1 = `
+INSERT INTO outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at)
+VALUES (gen_random_uuid(), 'order', gen_random_uuid(), 'order.placed.v1', 1, '{}', now())`
+	order1 = `
+INSERT INTO orders (id, customer_id, fulfilment, payment, version, total_minor, currency, state, placed_at, updated_at)
+VALUES (gen_random_uuid(), 1, 'placed', 'none', 1, 0, 'EUR', '{}', now(), now())`
+	key1 = `
+INSERT INTO idempotency_keys (key, request_hash, order_id, version)
+VALUES ('k', decode(repeat('00', 32), 'hex'), gen_random_uuid(), 1)`
+	slot1 = `SELECT pg_create_logical_replication_slot('refused', 'pgoutput')`
+)
+
+// Each role does what its program needs; of what it may not do, each line is a harm that a leaked password could cause.
+func TestRolesMayDoTheirWorkAndNothingElse(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		role    string
+		fresh   func(testing.TB) string
+		may     []string
+		mustNot []string
+	}{
+		{
+			role: "orders_writer", fresh: testenv.Orders,
+			may: []string{
+				order1, event1, key1, "UPDATE orders SET version = 2", "SELECT * FROM orders FOR UPDATE", "SELECT * FROM outbox",
+				"SELECT * FROM customers, menu_items, idempotency_keys, schema_migrations",
+			},
+			mustNot: []string{
+				"UPDATE outbox SET payload = '{}'", "DELETE FROM outbox", "TRUNCATE outbox", "DELETE FROM orders", "TRUNCATE orders",
+				"INSERT INTO outbox (seq) OVERRIDING SYSTEM VALUE VALUES (1)", "SELECT setval('outbox_seq_seq', 1)",
+				"UPDATE idempotency_keys SET version = 9", "DELETE FROM idempotency_keys", "UPDATE customers SET name = 'x'",
+				"UPDATE menu_items SET price_minor = 1", "UPDATE schema_migrations SET version = 1", "CREATE TABLE mine ()",
+				"ALTER TABLE outbox DROP CONSTRAINT outbox_version_unique", "DROP PUBLICATION outbox", slot1,
+			},
+		},
+		{
+			role: "orders_relay", fresh: testenv.Orders,
+			may: []string{"SELECT * FROM outbox", "SELECT version FROM schema_migrations", "SELECT * FROM pg_replication_slots"},
+			mustNot: []string{
+				event1, "UPDATE outbox SET payload = '{}'", "DELETE FROM outbox", "SELECT * FROM orders", "SELECT * FROM customers",
+				"SELECT * FROM idempotency_keys", "CREATE TABLE mine ()", "ALTER PUBLICATION outbox SET (publish = 'delete')",
+				slot1, // as a group: a login needs REPLICATION of its own
+			},
+		},
+		{
+			role: "pipeline_monitor", fresh: testenv.Orders,
+			may: []string{"SELECT * FROM pg_stat_replication", "SELECT * FROM pg_ls_waldir()", "SELECT version FROM schema_migrations"},
+			mustNot: []string{
+				event1, "SELECT * FROM outbox", "SELECT * FROM orders", "SELECT * FROM customers", "CREATE TABLE mine ()", slot1,
+			},
+		},
+		{
+			role: "readmodel_projector", fresh: testenv.ReadModel,
+			may: []string{
+				"SELECT * FROM projection_offsets FOR UPDATE", "UPDATE order_summary SET version = 1", "DELETE FROM kitchen_board",
+				"SELECT version FROM schema_migrations",
+			},
+			mustNot: []string{
+				"DELETE FROM projection_offsets", "UPDATE order_timeline SET version = 1", "DELETE FROM order_timeline",
+				"TRUNCATE order_summary", "CREATE TABLE mine ()", "UPDATE schema_migrations SET version = 1",
+			},
+		},
+		{
+			role: "readmodel_reader", fresh: testenv.ReadModel,
+			may: []string{"SELECT * FROM order_summary", "SELECT * FROM revenue_minute", "SELECT version FROM schema_migrations"},
+			mustNot: []string{
+				"UPDATE order_summary SET version = 1", "DELETE FROM kitchen_board", "INSERT INTO order_timeline DEFAULT VALUES",
+				"SELECT * FROM order_summary FOR UPDATE", "CREATE TABLE mine ()",
+			},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.role, func(t *testing.T) {
+			t.Parallel()
+			conn := connect(t, c.fresh(t))
+			if _, err := conn.Exec(t.Context(), "SET ROLE "+c.role); err != nil {
+				t.Fatal(err)
+			}
+			for _, statement := range c.may {
+				if _, err := conn.Exec(t.Context(), statement); err != nil {
+					t.Errorf("may %s: %v", statement, err)
+				}
+			}
+			for _, statement := range c.mustNot {
+				_, err := conn.Exec(t.Context(), statement)
+				if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "42501" {
+					t.Errorf("must not %s: got %v, want SQLSTATE 42501", statement, err)
+				}
+			}
+		})
+	}
+}
+
+func TestWhoHasNoRoleReachesNothing(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, testenv.Orders(t))
+	role := testenv.Name(t)
+	for _, statement := range []string{"CREATE ROLE " + role, "SET ROLE " + role} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := conn.Exec(t.Context(), "SELECT * FROM public.menu_items")
+	if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "42501" {
+		t.Errorf("a role without grants reads the menu: got %v, want SQLSTATE 42501", err)
+	}
+	if _, err := conn.Exec(t.Context(), "RESET ROLE; DROP ROLE "+role); err != nil {
+		t.Error(err)
+	}
+}
