@@ -32,7 +32,7 @@ type verifyCmd struct {
 	Timeout      time.Duration `help:"How long to wait until everything that is committed now has arrived (${default})." env:"VERIFY_TIMEOUT" default:"30s" placeholder:"DURATION"`
 	Offenders    int           `help:"How many findings to list (${default})." env:"VERIFY_OFFENDERS" default:"20" placeholder:"N"`
 	JSON         bool          `help:"Print the report as JSON." env:"VERIFY_JSON"`
-	Directory    string        `help:"Data directory of foodctl up, for its Postgres. Default: as for up." env:"FOODCTL_DIR" type:"path" placeholder:"DIR"`
+	DataDir      string        `help:"Data directory of foodctl up, for its Postgres. Default: as for up." env:"FOODCTL_DIR" type:"path" placeholder:"DIR"`
 	PostgresPort int           `help:"Port of the Postgres of foodctl up (${default})." env:"FOODCTL_POSTGRES_PORT" default:"7489" placeholder:"PORT"`
 }
 
@@ -93,7 +93,7 @@ func (c verifyCmd) config(ctx context.Context, log *slog.Logger) (audit.Config, 
 
 // local is the URL of a database of foodctl up, whose password is in a file that only its user can read.
 func (c verifyCmd) local(ctx context.Context, database string) (string, error) {
-	dir := c.Directory
+	dir := c.DataDir
 	if dir == "" {
 		var err error
 		if dir, err = defaultDirectory(ctx); err != nil {

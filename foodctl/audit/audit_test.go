@@ -8,7 +8,7 @@ import (
 
 func TestHoldsForAPipelineThatDidItsWork(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t).withSlot()
+	w := newWorld(t).withModel().withSlot()
 	for range 3 {
 		w.live(16)
 		w.publish(w.unpublished())

@@ -36,7 +36,7 @@ type judge struct {
 
 // lateness is how long, in all, the audit waits for an event that is in the topic and not in the outbox: Postgres sends a
 // commit to the relay before other sessions see it, by an instant or, with a synchronous standby, longer.
-const lateness = 2 * time.Second
+const lateness = 500 * time.Millisecond
 
 func newJudge(db querier, found *events, partitions int, report *Report, list *findings) *judge {
 	j := &judge{

@@ -49,16 +49,16 @@ type world struct {
 	moved     map[uuid.UUID][]int64 // partition and offset of each published event
 }
 
-// newWorld makes an empty pipeline with four partitions, the last of which stays empty.
+// newWorld makes an empty pipeline with four partitions, the last of which stays empty. It has neither slot nor read
+// model.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, partitions: 4, last: make([]string, 4), save: func(map[string]any) {}, moved: map[uuid.UUID][]int64{}}
 	brokers := testenv.Broker(t)
 	w.cfg = audit.Config{
-		OrdersURL: testenv.Orders(t), ReadModelURL: testenv.ReadModel(t), Brokers: strings.Split(brokers, ","),
-		Topic: testenv.Topic(t, brokers, w.partitions), Timeout: time.Minute,
+		OrdersURL: testenv.Orders(t), Brokers: strings.Split(brokers, ","), Topic: testenv.Topic(t, brokers, w.partitions), Timeout: time.Minute,
 	}
-	w.orders, w.source, w.model = dial(t, w.cfg.OrdersURL), dial(t, w.cfg.OrdersURL), dial(t, w.cfg.ReadModelURL)
+	w.orders, w.source = dial(t, w.cfg.OrdersURL), dial(t, w.cfg.OrdersURL)
 	w.producer = w.newProducer()
 	w.admin = kadm.NewClient(w.producer)
 	details, err := w.admin.ListTopics(t.Context(), w.cfg.Topic)
@@ -100,6 +100,14 @@ func exec(t testing.TB, conn *pgx.Conn, sql string, args ...any) {
 	if strings.HasPrefix(sql, "UPDATE") && tag.RowsAffected() == 0 || strings.HasPrefix(sql, "DELETE") && tag.RowsAffected() == 0 {
 		t.Fatalf("%s: no row was changed", sql)
 	}
+}
+
+// withModel gives the world a read model.
+func (w *world) withModel() *world {
+	w.t.Helper()
+	w.cfg.ReadModelURL = testenv.ReadModel(w.t)
+	w.model = dial(w.t, w.cfg.ReadModelURL)
+	return w
 }
 
 // withSlot gives the world a slot and a checkpoint topic.
