@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -48,7 +49,9 @@ func Seeds(brokers string) []string {
 
 // Connect makes a client and waits until a broker answers or ctx ends.
 func Connect(ctx context.Context, brokers string, opts ...kgo.Opt) (*kgo.Client, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(Seeds(brokers)...)}, opts...)...)
+	// The client answers from what it knows for so long: by default it would not see a topic that was just made for 5 s.
+	fresh := kgo.MetadataMinAge(20 * time.Millisecond)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(Seeds(brokers)...), fresh}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("brokers %s: %w", brokers, err)
 	}

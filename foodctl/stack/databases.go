@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,11 +19,7 @@ const duplicateDatabase = "42P04" // SQLSTATE
 
 // prepare makes the databases, their schemas and the programs' logins, as far as they are not there.
 func (s *server) prepare(ctx context.Context, n Names, l logins) error {
-	maintenance := s.admin.Path
-	if len(maintenance) < 2 {
-		maintenance = "/postgres"
-	}
-	err := s.connect(ctx, maintenance[1:], func(conn *pgx.Conn) error {
+	err := s.connect(ctx, s.maintenance(), func(conn *pgx.Conn) error {
 		return errors.Join(createDatabase(ctx, conn, n.OrdersDB), createDatabase(ctx, conn, n.ReadModelDB))
 	})
 	if err != nil {
@@ -42,6 +39,14 @@ func (s *server) prepare(ctx context.Context, n Names, l logins) error {
 		}
 		return nil
 	})
+}
+
+// maintenance is the database that the given URL names. It is there, and is none of ours.
+func (s *server) maintenance() string {
+	if len(s.admin.Path) < 2 {
+		return "postgres"
+	}
+	return s.admin.Path[1:]
 }
 
 func createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
@@ -127,4 +132,38 @@ func (s *server) moveIn(ctx context.Context, n Names, now home) error {
 func (s *server) renew(ctx context.Context, n Names) error {
 	url := s.url(n.ReadModelDB)
 	return errors.Join(migrate.Down(ctx, url, sql.ReadModel), migrate.Up(ctx, url, sql.ReadModel))
+}
+
+// Written is what a run has added to the event log.
+type Written struct {
+	Orders, Events int64
+	First, Last    time.Time // when the first and the last order was placed
+}
+
+const selectRun = `
+SELECT count(*) FILTER (WHERE version = 1),
+       count(*),
+       coalesce(min(occurred_at) FILTER (WHERE version = 1), now()),
+       coalesce(max(occurred_at) FILTER (WHERE version = 1), now())
+FROM outbox
+WHERE seq > $1`
+
+// Written is what has been added since the start.
+func (s *Stack) Written(ctx context.Context) (Written, error) {
+	var w Written
+	err := s.server.connect(ctx, s.config.Names.OrdersDB, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, selectRun, s.before).Scan(&w.Orders, &w.Events, &w.First, &w.Last)
+	})
+	if err != nil {
+		return w, fmt.Errorf("events of this run: %w", err)
+	}
+	return w, nil
+}
+
+// newest is the highest sequence number of the outbox, 0 if it is empty.
+func (s *server) newest(ctx context.Context, n Names) (seq int64, err error) {
+	err = s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT coalesce(max(seq), 0) FROM outbox`).Scan(&seq)
+	})
+	return seq, err
 }

@@ -103,10 +103,10 @@ func (d *Directory) Remove() error {
 	return errors.Join(os.RemoveAll(d.Path), d.Close())
 }
 
-// Sub makes and returns a directory inside.
+// Sub makes and returns a directory inside. Others may enter it, see adopt.
 func (d *Directory) Sub(name string) (string, error) {
 	path := filepath.Join(d.Path, name)
-	return path, os.MkdirAll(path, 0o750)
+	return path, os.MkdirAll(path, 0o755) //nolint:gosec // see adopt
 }
 
 // Close gives the directory up.

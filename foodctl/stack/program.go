@@ -44,6 +44,10 @@ func stopAll(ps []*Program) {
 	}
 }
 
+// refusals are the relay's exit codes for what an operator has to look at: a closed gate, an unusable topic or right. The
+// other programs do not use them.
+var refusals = []int{3, 4}
+
 // grace is how long a program may take to drain.
 const grace = 15 * time.Second
 
@@ -60,6 +64,7 @@ func (s *Stack) spec(name, program string, env func() []string, args ...string) 
 		Env:   func() []string { return append(append(os.Environ(), "LOG_FORMAT=text"), env()...) },
 		Log:   filepath.Join(dir, name+".log"),
 		Grace: grace,
+		Final: refusals,
 	}, nil
 }
 
@@ -79,7 +84,12 @@ func (s *Stack) run(ctx context.Context, name, program string, port int, env fun
 			s.failed <- err
 		}
 	}()
-	return p, nil
+	select {
+	case <-p.Started():
+		return p, nil
+	case <-p.done:
+		return nil, <-s.failed
+	}
 }
 
 func (s *Stack) startPrograms(ctx context.Context) error {
@@ -93,7 +103,7 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 	}
 	for i := range s.config.Projectors {
 		port := s.config.Ports.Projector + i
-		p, err := s.run(ctx, projectorName(i), "projector", port, always(s.projectorEnv(port)))
+		p, err := s.run(ctx, projectorName(i), "projector", port, always(s.projectorEnv(projectorName(i), port)))
 		if err != nil {
 			return err
 		}
@@ -116,12 +126,13 @@ func (s *Stack) relayEnv(port int) []string {
 	}
 }
 
-func (s *Stack) projectorEnv(port int) []string {
+func (s *Stack) projectorEnv(name string, port int) []string {
 	return []string{
 		"READMODEL_DATABASE_URL=" + s.server.urlAs(s.logins.projector, s.config.Names.ReadModelDB),
 		"KAFKA_BROKERS=" + s.Brokers(),
 		"TOPIC=" + s.config.Names.Topic,
 		"PROJECTOR_GROUP=" + s.config.Names.Group,
+		"PROJECTOR_INSTANCE=" + name, // one that is killed has its partitions back when it is, and not after a timeout
 		"PROJECTOR_LISTEN=" + address(port),
 	}
 }
@@ -134,6 +145,7 @@ func (s *Stack) orderserviceEnv() []string {
 		"GENERATE=" + strconv.FormatBool(!t.Off),
 		"RATE=" + strconv.FormatFloat(t.Rate, 'f', -1, 64),
 		"ORDERS=" + strconv.FormatInt(t.Orders, 10),
+		"RUN=" + s.name, // so that a limit holds over its restarts
 	}
 	if t.Seed != 0 {
 		env = append(env, "SEED="+strconv.FormatUint(t.Seed, 10))

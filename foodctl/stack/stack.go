@@ -7,6 +7,7 @@ package stack
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,11 +30,13 @@ type Stack struct {
 	Refilled     bool // the topic was filled anew from the outbox
 
 	config   Config
+	name     string // of this run
 	logins   logins
 	server   *server
 	postgres *pgserver.Server // nil on a given server
 	dev      *broker.Dev      // nil on given brokers
 	binaries string           // the directory of the programs
+	before   int64            // the highest sequence number of the outbox at the start
 	failed   chan error       // gets the error of each program that cannot be kept running, and Postgres's
 	stopping atomic.Bool
 	watched  chan struct{} // closed when Postgres is gone
@@ -47,7 +50,7 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	if err := probe(ctx, c.uses()); err != nil {
 		return nil, err
 	}
-	s := &Stack{config: c, logins: newLogins(c.Names.Login), failed: make(chan error, 2+c.Relays+c.Projectors)}
+	s := &Stack{config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 2+c.Relays+c.Projectors)}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
@@ -66,6 +69,10 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.agree(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.before, err = s.server.newest(ctx, s.config.Names); err != nil {
 		return err
 	}
 	return s.startPrograms(ctx)

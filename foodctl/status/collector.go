@@ -141,6 +141,11 @@ func (c *Collector) readApplied(ctx context.Context, n *Counts) (ignored int64, 
 	return ignored, nil
 }
 
+// ForgetLatency leaves what has arrived until now out of the latencies.
+func (c *Collector) ForgetLatency() {
+	c.latency = c.latency[max(0, len(c.latency)-1):]
+}
+
 // readLatency estimates the quantiles of what arrived within the window.
 func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
 	now := histogram{}
@@ -149,13 +154,13 @@ func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
 			now.add(m[latencyMetric])
 		}
 	}
+	if len(c.latency) == 0 {
+		c.latency = append(c.latency, reading{time.Now(), histogram{}}) // nothing had arrived before the first reading
+	}
 	c.latency = append(c.latency, reading{time.Now(), now})
 	for len(c.latency) > 2 && time.Since(c.latency[1].at) >= window {
 		c.latency = c.latency[1:]
 	}
 	recent := now.since(c.latency[0].h)
-	if len(c.latency) == 1 {
-		recent = now
-	}
 	return recent.quantile(0.5), recent.quantile(0.99)
 }

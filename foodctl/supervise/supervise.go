@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ type Spec struct {
 	Env   func() []string // asked before each start; the whole environment. Secrets travel here, never in Args
 	Log   string          // file that gets stdout and stderr, appended to
 	Grace time.Duration   // from SIGTERM to SIGKILL; 0 kills at once
+	Final []int           // exit codes by which the program says that starting it again cannot help
 }
 
 // Event is a change in a program's life.
@@ -44,6 +46,7 @@ type Event struct {
 	Name    string
 	Pid     int
 	Up      bool          // started, else ended
+	Again   bool          // started, and not for the first time
 	Reason  string        // how it ended, such as "signal: killed"
 	Detail  string        // the last line that it wrote before it ended
 	Backoff time.Duration // from its end to the next start
@@ -51,8 +54,9 @@ type Event struct {
 
 // Program is a program that is kept running.
 type Program struct {
-	spec   Spec
-	notify func(Event)
+	spec    Spec
+	notify  func(Event)
+	started chan struct{} // closed when the first process runs
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -62,11 +66,14 @@ type Program struct {
 
 // New makes a program that is not yet running. Notify is called from Run's goroutine and must not block.
 func New(spec Spec, notify func(Event)) *Program {
-	return &Program{spec: spec, notify: notify}
+	return &Program{spec: spec, notify: notify, started: make(chan struct{})}
 }
 
 // Name is the name in the Spec.
 func (p *Program) Name() string { return p.spec.Name }
+
+// Started is closed when the first process runs.
+func (p *Program) Started() <-chan struct{} { return p.started }
 
 // Run keeps the program running until ctx is done, then stops it: SIGTERM, and SIGKILL after the grace. It returns an
 // error only when the program cannot be kept running.
@@ -91,7 +98,10 @@ func (p *Program) Run(ctx context.Context) error {
 			exits++
 		}
 		detail := LastLine(p.spec.Log)
-		if exits >= maxExits && !sound {
+		switch {
+		case end.Exited() && slices.Contains(p.spec.Final, end.ExitCode()):
+			return fmt.Errorf("%s ended (%s): %s; its log is %s", p.spec.Name, end, detail, p.spec.Log)
+		case exits >= maxExits && !sound:
 			return fmt.Errorf("%s ended %d times (%s): %s; its log is %s", p.spec.Name, exits, end, detail, p.spec.Log)
 		}
 		pause := backoff(quick)
@@ -123,8 +133,7 @@ func (p *Program) once(ctx context.Context) (*os.ProcessState, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.begin(process)
-	p.notify(Event{Name: p.spec.Name, Pid: process.PID(), Up: true})
+	p.notify(Event{Name: p.spec.Name, Pid: process.PID(), Up: true, Again: p.begin(process)})
 	select {
 	case <-process.Done():
 	case <-ctx.Done():
@@ -149,10 +158,14 @@ func (p *Program) stop(process *child.Process) {
 	<-process.Done()
 }
 
-func (p *Program) begin(process *child.Process) {
+func (p *Program) begin(process *child.Process) (again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.process = process
+	if p.past.Starts == 0 {
+		close(p.started)
+	}
+	return p.past.Starts > 0
 }
 
 func (p *Program) end(s *os.ProcessState) {
