@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,6 +107,7 @@ func fetch(cache, root string, release embedded.PostgresVersion) error {
 	unpacked := filepath.Join(scratch, "unpacked")
 	err = embedded.NewDatabase(embedded.DefaultConfig().Version(release).Port(uint32(port)).Logger(io.Discard).
 		CachePath(scratch).RuntimePath(filepath.Join(scratch, "run")).BinariesPath(unpacked).DataPath(data)).Start()
+	http.DefaultClient.CloseIdleConnections() // the library's; its goroutines would look like a leak to tests
 	if !exists(filepath.Join(unpacked, "bin", "postgres")) {
 		return fmt.Errorf("download PostgreSQL %s: %w", release, err)
 	}
