@@ -21,6 +21,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -29,6 +30,8 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 type system struct {
 	t      *testing.T
 	config config
+	limits limits
+	open   []checkpoint.Gate
 	db     *pgx.Conn
 	kafka  *kgo.Client
 }
@@ -40,7 +43,7 @@ func setup(t *testing.T) *system {
 
 func setupOn(t *testing.T, url, brokers string) *system {
 	t.Helper()
-	s := &system{t: t, config: config{
+	s := &system{t: t, limits: defaultLimits(), config: config{
 		DatabaseURL: url, Brokers: strings.Split(brokers, ","),
 		Topic: testenv.Topic(t, brokers, topic.Partitions), Slot: testenv.Name(t), Source: "/orders", MaxRetainedWAL: 1 << 30,
 	}}
@@ -66,7 +69,7 @@ func (s *system) connect() *pgx.Conn {
 
 // relay is one in this process, which logs to the test.
 func (s *system) relay() *relay {
-	return newRelay(s.config, nil, slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
+	return newRelay(s.config, s.limits, s.open, slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
 }
 
 // start runs a relay until stop is called. stop returns its error.
@@ -74,8 +77,11 @@ func (s *system) start() (r *relay, stop func() error) {
 	s.t.Helper()
 	r = s.relay()
 	intake, cancel := context.WithCancel(s.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.supervise(context.WithoutCancel(intake), intake) }()
+	done, finished := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(finished)
+		done <- r.supervise(context.WithoutCancel(intake), intake)
+	}()
 	stopped := false
 	stop = func() error {
 		if stopped {
@@ -83,9 +89,14 @@ func (s *system) start() (r *relay, stop func() error) {
 		}
 		stopped = true
 		cancel()
-		return <-done
+		err := <-done
+		s.wait("the slot to be free", func() bool {
+			slot, err := wal.Inspect(context.WithoutCancel(s.t.Context()), s.db, s.config.Slot)
+			return err == nil && !slot.Active
+		})
+		return err
 	}
-	s.t.Cleanup(func() { _ = stop() })
+	s.t.Cleanup(func() { cancel(); <-finished })
 	return r, stop
 }
 

@@ -22,6 +22,9 @@ import (
 // loadAge bounds a transaction of a load: it must end before the broker aborts it.
 const loadAge = 5 * time.Second
 
+// slotFree is how long the slot of a relay that is gone may be in use: longer than wal_sender_timeout.
+const slotFree = 7 * time.Second
+
 // load fills the topic up from the outbox table: the one way to begin, and to come back from a lost slot, a lost topic or
 // a restored database. It ends with a slot that is held and a checkpoint from which to stream.
 //
@@ -153,6 +156,13 @@ func (s *session) published(ctx context.Context) (eventSet, error) {
 		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
 			id, err := topic.ID(r)
 			set[eventKey([]byte(id))] = struct{}{}
+			if own := s.producer.Partition(r.Key); err == nil && own != n {
+				err = &checkpoint.Refusal{
+					Gate:   checkpoint.GateTopic,
+					Found:  fmt.Sprintf("event %s is in partition %d, its order's later ones would go to %d: partitions were added to %s", id, n, own, s.topic.Name),
+					Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
+				}
+			}
 			return err
 		})
 		if err != nil {
@@ -186,7 +196,6 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 
 // fill publishes the rows of the table that the topic does not have.
 func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
-	l := defaultLimits()
 	var events, bytes int
 	var began time.Time
 	flush := func() error {
@@ -221,7 +230,7 @@ func (s *session) fill(ctx context.Context, table *backlog.Reader, published eve
 			return err
 		}
 		events, bytes = events+1, bytes+n
-		if events >= l.softEvents || bytes >= l.softBytes || time.Since(began) >= loadAge {
+		if events >= s.limits.softEvents || bytes >= s.limits.softBytes || time.Since(began) >= loadAge {
 			return flush()
 		}
 		return nil
@@ -234,9 +243,10 @@ func (s *session) fill(ctx context.Context, table *backlog.Reader, published eve
 
 // recover is what relay recover does: a load, whatever there is, unless a relay runs.
 func (s *session) recover(ctx context.Context) error {
-	err := s.lock(ctx, func(context.Context) error {
-		return errors.New("a relay is running: stop it (and its standbys) first, then run relay recover again")
-	})
+	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
+	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
+	defer cancel()
+	err := s.lock(ctx, func(context.Context) error { return s.poll(waiting) })
 	if err != nil {
 		return err
 	}

@@ -81,18 +81,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "healthcheck <probe>":
 		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
 	case "recover":
-		r := newRelay(cli.Recover.config, nil, cli.Recover.Log(stderr))
+		r := newRelay(cli.Recover.config, defaultLimits(), nil, cli.Recover.Log(stderr))
 		return exitCode(r.recover(intake))
 	default:
-		r := newRelay(cli.Run.config, cli.Run.OpenGate, cli.Run.Log(stderr))
+		r := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, cli.Run.Log(stderr))
 		return exitCode(r.serve(ctx, intake))
 	}
 }
 
-func newRelay(c config, open []checkpoint.Gate, log *slog.Logger) *relay {
+func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) *relay {
 	registry := ops.Registry()
 	return &relay{
-		config: c, open: open, log: log,
+		config: c, limits: l, open: open, log: log,
 		registry: registry, metrics: newMetrics(registry), health: ops.NewHealth(healthRelay),
 	}
 }

@@ -25,6 +25,7 @@ const standbyPoll = 200 * time.Millisecond
 // relay is what outlives its sessions.
 type relay struct {
 	config   config
+	limits   limits
 	open     []checkpoint.Gate // opened by the operator, for config.Reason
 	log      *slog.Logger
 	registry *prometheus.Registry
@@ -115,19 +116,23 @@ func (s *session) standBy(ctx context.Context) error {
 	s.log.Info("standing by: another relay has the slot", "slot", s.config.Slot)
 	s.metrics.is(roleStandby)
 	s.health.Set(healthRelay, nil)
+	return s.poll(ctx)
+}
+
+// poll returns when the slot is free, or is not there.
+func (s *session) poll(ctx context.Context) error {
 	for {
-		pause := standbyPoll/2 + rand.N(standbyPoll) // jitter: of several standbys not all try at once
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 		slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
 		if errors.Is(err, wal.ErrNoSlot) || err == nil && !slot.Active {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		select {
+		case <-time.After(standbyPoll/2 + rand.N(standbyPoll)): // jitter: of several standbys not all try at once
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -191,7 +196,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.metrics.is(roleActive)
 	s.health.Set(healthRelay, nil)
 	s.log.Info("publishing", "topic", s.topic.Name, "from_lsn", s.cp.At.End.String(), "events", s.cp.Events)
-	err := newPump(s.slot, s.producer, s.cp, defaultLimits(), s.metrics).run(ctx, intake)
+	err := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics).run(ctx, intake)
 	if err != nil {
 		s.metrics.transactions.WithLabelValues(resultUnknown).Inc()
 	}

@@ -58,11 +58,12 @@ func (r *Reader) Close(ctx context.Context) {
 	_ = r.conn.Close(ctx) // nothing was written
 }
 
+// The order is by the column. A bare seq would be the text that is selected under that name, and "10" sorts before "9".
 const selectRows = `
 SELECT seq::text, id::text, aggregatetype::text, aggregateid::text, type::text, version::text,
        payload::text, headers::text, occurred_at::text
 FROM outbox
-ORDER BY seq`
+ORDER BY outbox.seq`
 
 // Rows calls f with each row. It stops at f's error and returns it.
 func (r *Reader) Rows(ctx context.Context, f func(outbox.Row) error) error {
@@ -77,7 +78,7 @@ func (r *Reader) Rows(ctx context.Context, f func(outbox.Row) error) error {
 const selectIDs = `
 SELECT id::text
 FROM outbox
-ORDER BY seq`
+ORDER BY outbox.seq`
 
 // IDs calls f with the id of each row.
 func (r *Reader) IDs(ctx context.Context, f func(id []byte)) error {

@@ -125,10 +125,15 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
 			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, p.topic.Name, p.topic.MaxMessageBytes)
 	}
-	r.Partition = int32(p.partitioner.Partition(r, p.topic.Partitions))
+	r.Partition = int32(p.Partition(r.Key))
 	p.last[r.Partition] = row.ID
 	p.client.Produce(ctx, r, p.promise)
 	return size, p.err()
+}
+
+// Partition returns where the events with a key go.
+func (p *Producer) Partition(key []byte) int {
+	return p.partitioner.Partition(&kgo.Record{Key: key}, p.topic.Partitions)
 }
 
 // Commit adds the checkpoint as the transaction's last record and commits both (I4). It fills in the checkpoint's last

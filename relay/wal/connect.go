@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -92,9 +93,15 @@ func CreateSlot(ctx context.Context, conn *pgconn.PgConn, slot string) (consiste
 	return consistent, r.SnapshotName, err
 }
 
-// DropSlot removes the slot. One that does not exist is no error; one that is in use is ErrSlotActive.
+// DropSlot removes the slot. One that does not exist is no error. One that is in use is waited for, a little longer than
+// Postgres takes to notice that a stream is gone; if it is still in use then, another relay has it.
 func DropSlot(ctx context.Context, conn *pgconn.PgConn, slot string) error {
-	err := slotError(pglogrepl.DropReplicationSlot(ctx, conn, quoteIdentifier(slot), pglogrepl.DropReplicationSlotOptions{}))
+	ctx, cancel := context.WithTimeoutCause(ctx, senderTimeout+time.Second, ErrSlotActive)
+	defer cancel()
+	err := slotError(pglogrepl.DropReplicationSlot(ctx, conn, quoteIdentifier(slot), pglogrepl.DropReplicationSlotOptions{Wait: true}))
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil && !errors.Is(err, ErrNoSlot) {
 		return fmt.Errorf("drop slot %s: %w", slot, err)
 	}
