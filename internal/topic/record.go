@@ -57,13 +57,18 @@ func Record(topic string, row outbox.Row, src Source) (*kgo.Record, error) {
 	return &kgo.Record{Topic: topic, Key: row.AggregateID, Value: row.Payload, Timestamp: src.Committed, Headers: h}, nil
 }
 
-// appendHeaders adds the event's own headers. They stand first: where a name is one of ours, Parse takes the later one.
+// appendHeaders adds the event's own headers. One with a name of ours is left out. It would pass for ours wherever ours is
+// absent, as the mark of a transaction's last event mostly is, and a value that is malformed would make the record one
+// that Parse refuses.
 func appendHeaders(h []kgo.RecordHeader, object []byte) ([]kgo.RecordHeader, error) {
 	var own map[string]string
 	if err := json.Unmarshal(object, &own); err != nil {
 		return nil, fmt.Errorf("headers: %w", err)
 	}
 	for name, value := range own {
+		if reserved[name] {
+			continue
+		}
 		h = append(h, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
 	return h, nil

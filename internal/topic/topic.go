@@ -42,6 +42,12 @@ const (
 	headerLast        = "tx_last"
 )
 
+// reserved are the headers that an event cannot bring along.
+var reserved = map[string]bool{
+	headerSpecVersion: true, headerID: true, headerSource: true, headerType: true, headerSubject: true, headerTime: true,
+	headerContentType: true, headerVersion: true, headerSeq: true, headerLSN: true, headerIndex: true, headerLast: true,
+}
+
 // Source says where in the source database's log an event stood.
 type Source struct {
 	Name      string     // the ce_source of the records, e.g. "/orders"

@@ -1,0 +1,288 @@
+package topic
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+// row is what Postgres sends for an event.
+func row(seq int64, e event.Event, headers string) outbox.Row {
+	r := outbox.Row{
+		Seq: strconv.AppendInt(nil, seq, 10), ID: []byte(e.ID.String()),
+		AggregateType: []byte(event.AggregateType), AggregateID: []byte(e.Order.String()),
+		Type: []byte(e.Type), Version: strconv.AppendInt(nil, e.Version, 10),
+		Payload: e.Payload, OccurredAt: []byte(e.At.Format("2006-01-02 15:04:05.999999-07")),
+	}
+	if headers != "" {
+		r.Headers = []byte(headers)
+	}
+	return r
+}
+
+func example(t *testing.T) event.Event {
+	t.Helper()
+	e, err := event.New(uuid.New(), 3, time.Date(2026, 11, 23, 4, 22, 0, 500_000_000, time.UTC), event.OrderRated{Stars: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+var source = Source{
+	Name: "/orders", Commit: 0x16_B374D848, Index: 2, Last: true,
+	Committed: time.Date(2026, 11, 23, 4, 22, 1, 0, time.UTC),
+}
+
+func TestParseReadsWhatRecordWrote(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		id := rapid.Custom(func(t *rapid.T) uuid.UUID {
+			b := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "uuid")
+			return uuid.UUID(append(b[:15:15], b[15]|1)) // the zero one is no id
+		})
+		want := Message{
+			Event: event.Event{
+				ID: id.Draw(t, "id"), Order: id.Draw(t, "order"),
+				Version: rapid.Int64Min(1).Draw(t, "version"),
+				At:      time.UnixMicro(rapid.Int64Range(946_684_800_000_000, 32_503_679_999_999_999).Draw(t, "at")).UTC(),
+				Type:    event.Type(rapid.StringMatching(`[a-z_]{1,20}\.v[1-9]`).Draw(t, "type")),
+				Payload: []byte(rapid.String().Draw(t, "payload")),
+			},
+			Seq: rapid.Int64().Draw(t, "seq"),
+			Source: Source{
+				Name: "/orders", Commit: outbox.LSN(rapid.Uint64().Draw(t, "commit")), Committed: source.Committed,
+				Last: rapid.Bool().Draw(t, "last"),
+			},
+		}
+		if want.Source.Commit > 0 { // of a row read from the table, the index is not known either
+			want.Source.Index = rapid.IntMin(0).Draw(t, "index")
+		}
+		var headers string
+		if rapid.Bool().Draw(t, "has headers") {
+			want.Headers = map[string]string{event.HeaderActor: rapid.StringMatching(`[a-z"]*`).Draw(t, "actor"), event.HeaderTraceparent: "00-1"}
+			headers = `{"actor":` + strconv.Quote(want.Headers[event.HeaderActor]) + `,"traceparent":"00-1"}`
+		}
+
+		r, err := Record(Name, row(want.Seq, want.Event, headers), want.Source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(got, want); diff != "" {
+			t.Errorf("-got +want:\n%s", diff)
+		}
+		if read, err := ID(r); read != want.ID.String() || err != nil {
+			t.Errorf("id %q, %v", read, err)
+		}
+	})
+}
+
+// The record is a contract with readers in other languages, so its form is written out here once.
+func TestRecordIsACloudEventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	e := example(t)
+	r, err := Record(Name, row(41, e, `{"actor":"kitchen"}`), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, h := range r.Headers {
+		got[h.Key] = string(h.Value)
+	}
+	want := map[string]string{
+		"ce_specversion": "1.0",
+		"ce_id":          e.ID.String(),
+		"ce_source":      "/orders",
+		"ce_type":        "order.rated.v1",
+		"ce_subject":     e.Order.String(),
+		"ce_time":        "2026-11-23T04:22:00.5Z",
+		"content-type":   "application/json",
+		"version":        "3",
+		"outbox_seq":     "41",
+		"commit_lsn":     "16/B374D848",
+		"tx_index":       "2",
+		"tx_last":        "true",
+		"actor":          "kitchen",
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("headers (-got +want):\n%s", diff)
+	}
+	if r.Topic != Name || string(r.Key) != e.Order.String() || string(r.Value) != `{"stars":5}` || !r.Timestamp.Equal(source.Committed) {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestWhereARowFromTheTableStoodIsNotSaid(t *testing.T) {
+	t.Parallel()
+	r, err := Record(Name, row(1, example(t), ""), Source{Name: "/orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range r.Headers {
+		if h.Key == headerLSN || h.Key == headerIndex || h.Key == headerLast {
+			t.Errorf("header %s: %s", h.Key, h.Value)
+		}
+	}
+}
+
+// An event's own headers come from whoever made the request. One with a name of ours must neither pass for ours nor make
+// the record one that Parse refuses: nobody could read past it.
+func TestOwnHeadersCannotTakeTheRecordsNames(t *testing.T) {
+	t.Parallel()
+	names := []string{
+		headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime, headerContentType,
+		headerVersion, headerSeq, headerLSN, headerIndex, headerLast,
+	}
+	for _, src := range []Source{{Name: "/orders"}, {Name: "/orders", Commit: 7}, source} {
+		for _, value := range []string{"true", "7", "x", "", "7/7", uuid.NewString()} {
+			own := map[string]string{event.HeaderActor: "test"}
+			for _, name := range names {
+				own[name] = value
+			}
+			var pairs []string
+			for name, value := range own {
+				pairs = append(pairs, strconv.Quote(name)+":"+strconv.Quote(value))
+			}
+			e := example(t)
+			r, err := Record(Name, row(41, e, "{"+strings.Join(pairs, ",")+"}"), src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Headers = map[string]string{event.HeaderActor: "test"}
+			got, err := Parse(r)
+			if diff := cmp.Diff(got, Message{Event: e, Seq: 41, Source: src}); diff != "" || err != nil {
+				t.Errorf("%q, %v (-got +want):\n%s", value, err, diff)
+			}
+			if id, err := ID(r); id != e.ID.String() || err != nil {
+				t.Errorf("%q: id %q, %v", value, id, err)
+			}
+		}
+	}
+}
+
+func TestRowThatTheOutboxWouldRefuseIsAnError(t *testing.T) {
+	t.Parallel()
+	good := row(1, example(t), "")
+	for name, spoil := range map[string]func(*outbox.Row){
+		"headers are a list":       func(r *outbox.Row) { r.Headers = []byte(`["a"]`) },
+		"header is a number":       func(r *outbox.Row) { r.Headers = []byte(`{"a":1}`) },
+		"headers are cut off":      func(r *outbox.Row) { r.Headers = []byte(`{"a":`) },
+		"time is of another zone":  func(r *outbox.Row) { r.OccurredAt = []byte("2026-11-23 05:22:00+01") },
+		"time is of another style": func(r *outbox.Row) { r.OccurredAt = []byte("23.11.2026 04:22:00 UTC") },
+		"time is infinite":         func(r *outbox.Row) { r.OccurredAt = []byte("infinity") },
+		"time is cut off":          func(r *outbox.Row) { r.OccurredAt = []byte("2026-11-23 04+00") },
+		"time is missing":          func(r *outbox.Row) { r.OccurredAt = nil },
+	} {
+		bad := good
+		spoil(&bad)
+		if r, err := Record(Name, bad, source); err == nil || !strings.Contains(err.Error(), string(good.ID)) {
+			t.Errorf("%s: got %v, %v; want an error that names the event", name, r, err)
+		}
+	}
+}
+
+func TestMalformedRecordIsRefusedWithItsPlace(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*kgo.Record){
+		"no key":          func(r *kgo.Record) { r.Key = nil },
+		"another key":     func(r *kgo.Record) { r.Key = []byte(uuid.NewString()) },
+		"no headers":      func(r *kgo.Record) { r.Headers = nil },
+		"no id":           func(r *kgo.Record) { drop(r, headerID) },
+		"zero id":         func(r *kgo.Record) { set(r, headerID, uuid.Nil.String()) },
+		"id is none":      func(r *kgo.Record) { set(r, headerID, "7") },
+		"no subject":      func(r *kgo.Record) { drop(r, headerSubject) },
+		"no type":         func(r *kgo.Record) { drop(r, headerType) },
+		"no version":      func(r *kgo.Record) { drop(r, headerVersion) },
+		"version 0":       func(r *kgo.Record) { set(r, headerVersion, "0") },
+		"version is none": func(r *kgo.Record) { set(r, headerVersion, "one") },
+		"version too big": func(r *kgo.Record) { set(r, headerVersion, "9223372036854775808") },
+		"time is none":    func(r *kgo.Record) { set(r, headerTime, "now") },
+		"LSN is none":     func(r *kgo.Record) { set(r, headerLSN, "16") },
+		"CloudEvents 2":   func(r *kgo.Record) { set(r, headerSpecVersion, "2.0") },
+	} {
+		r, err := Record(Name, row(1, example(t), ""), source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Partition, r.Offset = 2, 4711
+		spoil(r)
+		m, err := Parse(r)
+		if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "food-orders/2 offset 4711") {
+			t.Errorf("%s: got %+v, %v", name, m, err)
+		}
+	}
+	if id, err := ID(&kgo.Record{Topic: Name}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("id %q, %v", id, err)
+	}
+}
+
+func drop(r *kgo.Record, name string) {
+	r.Headers = slices.DeleteFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == name })
+}
+
+func set(r *kgo.Record, name, value string) {
+	drop(r, name)
+	r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+}
+
+// FuzzParse: any record is an event with its identity or an error of one kind, never a panic.
+func FuzzParse(f *testing.F) {
+	for name, value := range map[string]string{
+		headerTime: "2026-11-23T04:22:00Z", headerVersion: "-1", headerLSN: "1/1", headerIndex: "1", headerLast: "yes", "x": "",
+	} {
+		f.Add([]byte("6ba7b810-9dad-11d1-80b4-00c04fd430c8"), []byte("{}"), name, []byte(value))
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte, name string, header []byte) {
+		r := &kgo.Record{Topic: Name, Key: key, Value: value, Headers: []kgo.RecordHeader{
+			{Key: headerID, Value: []byte(uuid.NewString())}, {Key: headerType, Value: []byte("a.b.v1")},
+			{Key: headerSubject, Value: key}, {Key: headerVersion, Value: []byte("1")}, {Key: name, Value: header},
+		}}
+		m, err := Parse(r)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Errorf("error %v is of another kind", err)
+			}
+			return
+		}
+		if m.Version < 1 || m.ID == uuid.Nil || m.Order.String() != string(key) || m.Type == "" {
+			t.Errorf("accepted %+v", m)
+		}
+	})
+}
+
+// FuzzOwnHeaders: whatever the headers column holds, the record can be read again and has what is not ours.
+func FuzzOwnHeaders(f *testing.F) {
+	f.Add("actor", "test")
+	f.Add("ce_id", "7")
+	f.Add("", "\x00")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		e := example(t)
+		r, err := Record(Name, row(1, e, "{"+strconv.Quote(name)+":"+strconv.Quote(value)+"}"), source)
+		if err != nil {
+			return // Go's quotes are not always JSON's
+		}
+		m, err := Parse(r)
+		if err != nil || m.ID != e.ID || m.Version != e.Version || !m.Source.Last {
+			t.Errorf("got %+v, %v", m, err)
+		}
+		if got := slices.Collect(maps.Keys(m.Headers)); len(got) > 1 {
+			t.Errorf("headers %q out of one", got)
+		}
+	})
+}
