@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -18,24 +18,20 @@ func banner(s *session, c *upCmd, dir *stack.Directory) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	row := func(name, where, what string) { fmt.Fprintf(w, "  %s\t%s\t%s\n", name, where, what) }
 	row("orders API", s.OrderService.URL, fmt.Sprintf("orderservice, pid %d, %s", s.OrderService.Pid(), pace(c)))
-	for _, p := range append(s.Relays, s.Projectors...) {
+	for _, p := range slices.Concat(s.Relays, s.Projectors) {
 		row(p.Name(), p.URL+"/metrics", fmt.Sprintf("pid %d", p.Pid()))
 	}
 	row("Postgres", s.Postgres(), keptDatabase(s, c, dir))
 	row("Kafka", s.Brokers(), keptTopic(s, c))
 	row("logs", filepath.Join(dir.Path, "log"), "")
 	_ = w.Flush() // to memory
-	for _, note := range s.Topic.Notes {
-		if !s.dev(c) {
-			fmt.Fprintf(&b, "  note: %s\n", note)
-		}
+	for _, note := range s.Notes() {
+		fmt.Fprintf(&b, "  note: %s\n", note)
 	}
-	fmt.Fprintf(&b, "Try: kill -9 %s   (the relay: it comes back, and nothing is lost or sent twice)\n", strconv.Itoa(s.Relays[0].Pid()))
+	fmt.Fprintf(&b, "Try: kill -9 %d   (the relay: it comes back, and nothing is lost or sent twice)\n", s.Relays[0].Pid())
 	fmt.Fprintln(&b, "Stop: Ctrl-C; a second one stops at once. Begin anew: foodctl up --reset")
 	return b.String()
 }
-
-func (s *session) dev(c *upCmd) bool { return c.Brokers == "" }
 
 func pace(c *upCmd) string {
 	if c.Rate == 0 {
@@ -53,7 +49,7 @@ func keptDatabase(s *session, c *upCmd, dir *stack.Directory) string {
 }
 
 func keptTopic(s *session, c *upCmd) string {
-	if !s.dev(c) {
+	if c.Brokers != "" {
 		return fmt.Sprintf("topic %s, kept there", s.names.Topic)
 	}
 	text := fmt.Sprintf("dev broker, topic %s, in memory only", s.names.Topic)

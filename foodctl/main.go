@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -41,7 +42,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		kong.Name("foodctl"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	)
 	if err != nil {
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return err
+		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see foodctl --help)", err)}
 	}
 	log := c.Log(stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))

@@ -31,7 +31,8 @@ type session struct {
 	counts    status.Counts // the last that were read
 	trouble   string        // why the last reading was not complete
 
-	catchingUp bool // the topic was filled with old events, and not all have arrived
+	active     string // the relay that publishes; "" if not known
+	catchingUp bool   // the topic was filled with old events, and not all have arrived
 }
 
 // openSession starts the system. The caller must close the session.
@@ -41,6 +42,9 @@ func openSession(ctx context.Context, c stack.Config, screen *status.Screen, sty
 	c.Notify = s.changed
 	var err error
 	if s.Stack, err = stack.Start(ctx, c); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("stopped before everything was up: %w", ctx.Err())
+		}
 		return nil, err
 	}
 	s.catchingUp = s.Refilled
@@ -113,6 +117,7 @@ func (s *session) read(ctx context.Context) {
 	for _, p := range s.Programs() {
 		p.Usage() // notes the memory while the process is there
 	}
+	s.watchRelays(ctx)
 	before := s.counts.Applied
 	counts, err := s.collector.Read(ctx)
 	if ctx.Err() != nil {
@@ -130,8 +135,25 @@ func (s *session) read(ctx context.Context) {
 	if s.catchingUp = s.catchingUp && !counts.Arrived(); s.catchingUp {
 		s.collector.ForgetLatency() // what is old was long on its way, which says nothing about the pipeline
 	}
-	if before == 0 && counts.Applied > 0 {
+	if s.Fresh && before == 0 && counts.Applied > 0 {
 		s.screen.Notice("first event in the read model %.1f s after the start", time.Since(s.began).Seconds())
+	}
+}
+
+// watchRelays tells when another relay publishes than before.
+func (s *session) watchRelays(ctx context.Context) {
+	if len(s.Relays) < 2 {
+		return
+	}
+	for _, p := range s.Relays {
+		m, err := status.Scrape(ctx, p.URL)
+		if err != nil || !m.Is("relay_role", "role", "active") || s.active == p.Name() {
+			continue
+		}
+		if s.active != "" {
+			s.screen.Notice("%s has taken over from %s", p.Name(), s.active)
+		}
+		s.active = p.Name()
 	}
 }
 

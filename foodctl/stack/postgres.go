@@ -16,6 +16,7 @@ const minVersion = 150000
 type server struct {
 	admin   *url.URL // its path is replaced by a database's name
 	version string
+	notes   []string // what is allowed and worth knowing
 }
 
 // newServer takes a URL of somebody who may make databases and roles, and checks that the server can do its part.
@@ -27,7 +28,8 @@ func newServer(ctx context.Context, adminURL string) (*server, error) {
 	s := &server{admin: u}
 	conn, err := pgx.Connect(ctx, adminURL)
 	if err != nil {
-		return nil, fmt.Errorf("database server: %w", err) // pgx leaves the password out
+		// pgx leaves the password out.
+		return nil, fmt.Errorf("database server: %w: start it, or give --database-url the right address and login", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	return s, s.check(ctx, conn)
@@ -37,15 +39,17 @@ const selectSettings = `
 SELECT current_setting('server_version'),
        current_setting('server_version_num')::int,
        current_setting('wal_level'),
+       current_setting('max_slot_wal_keep_size'),
        (SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user)`
 
 func (s *server) check(ctx context.Context, conn *pgx.Conn) error {
 	var (
 		number  int
 		level   string
+		keep    string
 		capable bool
 	)
-	if err := conn.QueryRow(ctx, selectSettings).Scan(&s.version, &number, &level, &capable); err != nil {
+	if err := conn.QueryRow(ctx, selectSettings).Scan(&s.version, &number, &level, &keep, &capable); err != nil {
 		return fmt.Errorf("settings of the database server: %w", err)
 	}
 	var errs []error
@@ -59,6 +63,10 @@ func (s *server) check(ctx context.Context, conn *pgx.Conn) error {
 	if !capable {
 		errs = append(errs, fmt.Errorf("the login %s may not make databases and roles: give --database-url a superuser's URL",
 			s.admin.User.Username()))
+	}
+	if keep == "-1" {
+		s.notes = append(s.notes, "max_slot_wal_keep_size is not set on the database server: while the relay is away, its slot "+
+			"keeps log files there without a bound (I11)")
 	}
 	return errors.Join(errs...)
 }

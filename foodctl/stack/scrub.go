@@ -28,16 +28,25 @@ SELECT pg_drop_replication_slot(slot_name)
 FROM pg_replication_slots
 WHERE slot_name = $1`
 
+// dropSlot drops the relay's slot if it is there. The relay must be gone.
+func (s *server) dropSlot(ctx context.Context, n Names) error {
+	err := s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, dropSlot, n.Slot)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("drop slot %s: %w", n.Slot, err)
+	}
+	return nil
+}
+
 func (s *Stack) scrubDatabases(ctx context.Context) error {
 	if s.postgres != nil {
 		return nil // it is in the directory
 	}
 	n := s.config.Names
-	if err := s.server.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, dropSlot, n.Slot)
+	if err := s.server.dropSlot(ctx, n); err != nil {
 		return err
-	}); err != nil {
-		return fmt.Errorf("drop slot %s: %w", n.Slot, err)
 	}
 	return s.server.connect(ctx, s.server.maintenance(), func(conn *pgx.Conn) error {
 		var errs []error

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type Stack struct {
 	Projectors   []*Program
 	Topic        broker.Topic
 	Refilled     bool // the topic was filled anew from the outbox
+	Fresh        bool // the read model was empty at the start
 
 	config   Config
 	name     string // of this run
@@ -75,6 +77,7 @@ func (s *Stack) start(ctx context.Context) error {
 	if s.before, err = s.server.newest(ctx, s.config.Names); err != nil {
 		return err
 	}
+	s.Fresh = s.before == 0 || s.Refilled
 	return s.startPrograms(ctx)
 }
 
@@ -196,12 +199,23 @@ func (s *Stack) Programs() []*Program {
 	if s.OrderService != nil {
 		all = append(all, s.OrderService)
 	}
-	all = append(all, s.Relays...)
-	return append(all, s.Projectors...)
+	return slices.Concat(all, s.Relays, s.Projectors)
 }
 
 // Failed yields an error for each program that cannot be kept running, and for a Postgres that is gone.
 func (s *Stack) Failed() <-chan error { return s.failed }
+
+// Notes are what is worth knowing about given servers.
+func (s *Stack) Notes() []string {
+	var notes []string
+	if s.dev == nil {
+		notes = append(notes, s.Topic.Notes...)
+	}
+	if s.postgres == nil {
+		notes = append(notes, s.server.notes...)
+	}
+	return notes
+}
 
 // stopGrace is how long Postgres may take for its shutdown checkpoint.
 const stopGrace = 30 * time.Second
@@ -216,7 +230,7 @@ func (s *Stack) Stop(ctx context.Context) error {
 		s.dev.Close()
 	}
 	if s.postgres == nil {
-		return nil
+		return s.forgetSlot(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopGrace)
 	defer cancel()
@@ -225,6 +239,15 @@ func (s *Stack) Stop(ctx context.Context) error {
 	}
 	<-s.watched
 	return nil
+}
+
+// forgetSlot drops the slot on a given server if its topic was the dev broker's: the next start makes another, and until
+// then this one would keep log files for nobody.
+func (s *Stack) forgetSlot(ctx context.Context) error {
+	if s.server == nil || s.dev == nil || len(s.Relays) == 0 {
+		return nil
+	}
+	return s.server.dropSlot(ctx, s.config.Names)
 }
 
 func programsOf(p *Program) []*Program {

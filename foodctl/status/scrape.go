@@ -50,6 +50,18 @@ func (m Metrics) Sum(name string) float64 {
 	return sum
 }
 
+// Is says whether the series of a gauge with this label is 1.
+func (m Metrics) Is(name, label, value string) bool {
+	for _, metric := range m[name].GetMetric() {
+		for _, l := range metric.GetLabel() {
+			if l.GetName() == label && l.GetValue() == value {
+				return metric.GetGauge().GetValue() == 1
+			}
+		}
+	}
+	return false
+}
+
 // Ready asks a program whether it does its work.
 func Ready(ctx context.Context, url string) bool {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
