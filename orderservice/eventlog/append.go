@@ -32,7 +32,7 @@ func (l *Log) Append(ctx context.Context, next order.Order, expected int64, even
 	// The key first: of two commands with one key the second waits here, and is then told about the key. Behind the
 	// state it would be told of a conflict with its own twin.
 	if key != nil {
-		batch.Queue(insertKey, key.Value, key.RequestHash[:], id, next.Version)
+		batch.Queue(insertKey, key.Value, key.RequestHash[:], [16]byte(id), next.Version)
 	}
 	if err := queueState(batch, id, expected, next); err != nil {
 		return fmt.Errorf("append %s v%d: %w", id, next.Version, err)
@@ -77,11 +77,11 @@ func queueState(batch *pgx.Batch, id uuid.UUID, expected int64, o order.Order) e
 		return fmt.Errorf("encode state: %w", err)
 	}
 	if expected == 0 {
-		batch.Queue(insertState, id, o.CustomerID, string(o.Fulfilment), string(o.Payment), o.Version, o.Total.Minor,
+		batch.Queue(insertState, [16]byte(id), o.CustomerID, string(o.Fulfilment), string(o.Payment), o.Version, o.Total.Minor,
 			o.Total.Currency, string(state), o.PlacedAt, o.UpdatedAt)
 		return nil
 	}
-	batch.Queue(updateState, id, expected, string(o.Fulfilment), string(o.Payment), o.Version, o.Total.Minor,
+	batch.Queue(updateState, [16]byte(id), expected, string(o.Fulfilment), string(o.Payment), o.Version, o.Total.Minor,
 		string(state), o.UpdatedAt)
 	return nil
 }

@@ -253,3 +253,33 @@ func TestLoadRefusesAHistoryWithAHole_I2(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestStaleKnowledgeOfAnOrderHasNoEffect_I2(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := uuid.New()
+	placed := f.do(id, place)
+	f.do(id, life()...)
+	tipped := f.do(id, order.AddTip{Amount: eur(100)})
+	completed := tipped
+	completed.Version, completed.Tip = tipped.Version-1, eur(0)
+	for _, c := range []struct {
+		cmd   order.Command
+		known order.Order
+	}{
+		{order.AddTip{Amount: eur(10)}, completed}, // allowed then and now
+		{order.Rate{Stars: 5}, placed},             // now
+	} {
+		if _, err := f.log.Execute(t.Context(), eventlog.Command{Order: id, Do: c.cmd, Known: &c.known}); err != nil {
+			t.Errorf("%s: %v", c.cmd.Name(), err)
+		}
+	}
+	var rule *order.RuleError
+	_, err := f.log.Execute(t.Context(), eventlog.Command{Order: id, Do: order.AuthorizePayment{}, Known: &placed}) // then
+	if !errors.As(err, &rule) {
+		t.Errorf("got %v, want a rule", err)
+	}
+	if o := f.agree(id); o.Tip.Minor != 110 || o.Rating != 5 || o.Version != tipped.Version+2 {
+		t.Errorf("tips of %d, %d stars, version %d", o.Tip.Minor, o.Rating, o.Version)
+	}
+}

@@ -32,8 +32,7 @@ const (
 // The events of one command have one time, and each command's time is later than that of the one before it in the same
 // order, also if the clock went back.
 func (l *Log) Execute(ctx context.Context, cmd Command) (Result, error) {
-	_, placing := cmd.Do.(order.Place)
-	x := execution{log: l, cmd: cmd, now: time.Now().UTC().Truncate(time.Microsecond), blind: placing}
+	x := execution{log: l, cmd: cmd, now: time.Now().UTC().Truncate(time.Microsecond), known: known(cmd)}
 	var last error
 	for n := range attempts {
 		if err := wait(ctx, n); err != nil {
@@ -61,9 +60,10 @@ type execution struct {
 	// moved on, and then the one before it can no longer commit.
 	now time.Time
 
-	// blind lets the first attempt at placing an order go without reading: there is nothing yet, nearly always. If there
-	// is, the key or the order's row says so.
-	blind bool
+	// known lets the first attempt go without reading. It is a guess, which may lead to an effect but never to a refusal:
+	// if the order has moved on or the key was used, the transaction fails on the row's version or on the key, and if the
+	// guess breaks a rule, the log is read.
+	known *order.Order
 
 	// unsettled has the last event of each attempt whose outcome is not known. Such an attempt may still commit, until
 	// the order has moved on; that the event is in the log tells that it has.
@@ -72,14 +72,17 @@ type execution struct {
 
 // try makes one attempt.
 func (x *execution) try(ctx context.Context) (Result, error) {
-	var past past
-	if !x.blind {
-		var err error
-		if past, err = x.log.read(ctx, x.cmd); err != nil {
-			return Result{}, err
+	if before := x.known; before != nil {
+		x.known = nil
+		result, err := x.do(ctx, *before)
+		if _, refused := errors.AsType[*order.RuleError](err); !refused {
+			return result, err
 		}
 	}
-	x.blind = false
+	past, err := x.log.read(ctx, x.cmd)
+	if err != nil {
+		return Result{}, err
+	}
 	// Before the key: what an attempt of this very call has done is no replay.
 	if version, found := x.committed(past.history); found {
 		return resultAt(past.history, version)
@@ -87,10 +90,21 @@ func (x *execution) try(ctx context.Context) (Result, error) {
 	if past.key != nil {
 		return x.log.replay(ctx, x.cmd, *past.key)
 	}
-	before, err := x.expected(past.history)
+	if len(past.history) == 0 && !placing(x.cmd) {
+		return Result{}, ErrNotFound
+	}
+	before, err := fold(past.history)
 	if err != nil {
 		return Result{}, err
 	}
+	if v := x.cmd.Expected; v != nil && *v != before.Version {
+		return Result{}, definite{fmt.Errorf("%w: it is at version %d, not %d", ErrConflict, before.Version, *v)}
+	}
+	return x.do(ctx, before)
+}
+
+// do decides what the command does to the order, and appends it.
+func (x *execution) do(ctx context.Context, before order.Order) (Result, error) {
 	after, events, err := decide(x.cmd, before, x.now)
 	if err != nil {
 		return Result{}, err
@@ -104,6 +118,22 @@ func (x *execution) try(ctx context.Context) (Result, error) {
 	return Result{ID: x.cmd.Order, Order: after, Events: events}, nil
 }
 
+// known returns what can be assumed of the order before reading it, or nil: of a new one, that there is nothing yet.
+func known(cmd Command) *order.Order {
+	if placing(cmd) {
+		return &order.Order{}
+	}
+	if cmd.Known != nil && cmd.Expected != nil && *cmd.Expected != cmd.Known.Version {
+		return nil
+	}
+	return cmd.Known
+}
+
+func placing(cmd Command) bool {
+	_, is := cmd.Do.(order.Place)
+	return is
+}
+
 // committed looks for the effect of an earlier attempt, and returns the order's version after it.
 func (x *execution) committed(history []outbox.Entry) (version int64, found bool) {
 	for _, e := range history {
@@ -112,21 +142,6 @@ func (x *execution) committed(history []outbox.Entry) (version int64, found bool
 		}
 	}
 	return 0, false
-}
-
-// expected folds the history and holds it to what the command expects.
-func (x *execution) expected(history []outbox.Entry) (order.Order, error) {
-	if _, placing := x.cmd.Do.(order.Place); !placing && len(history) == 0 {
-		return order.Order{}, ErrNotFound
-	}
-	o, err := fold(history)
-	if err != nil {
-		return order.Order{}, err
-	}
-	if v := x.cmd.Expected; v != nil && *v != o.Version {
-		return order.Order{}, definite{fmt.Errorf("%w: it is at version %d, not %d", ErrConflict, o.Version, *v)}
-	}
-	return o, nil
 }
 
 // verdict is the error that tells the caller how it ended. An attempt that is unsettled stays so unless a later one has

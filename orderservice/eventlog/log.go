@@ -40,6 +40,10 @@ type Command struct {
 	// Headers go into each event that the command makes; see the Header names of package event. Nil means none.
 	Headers map[string]string
 
+	// Known is the order as an earlier Result gave it. The first attempt then goes without reading, and if the order has
+	// moved on since, the second reads. Nil reads at once.
+	Known *order.Order
+
 	// Expected is the version that the order must have (HTTP's If-Match). Nil takes the order as it is.
 	Expected *int64
 }

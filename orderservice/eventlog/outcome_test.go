@@ -30,11 +30,17 @@ func behindProxy(t *testing.T) (fixture, *proxy, uuid.UUID) {
 func TestExecuteTakesAsFewRoundTripsAsItCan(t *testing.T) {
 	t.Parallel()
 	f, p, id := behindProxy(t)
+	other := f.completed()
+	known, err := f.log.Load(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		cmd  eventlog.Command
 		want int
 	}{
 		"place, nothing to read": {eventlog.Command{Order: uuid.New(), Do: place, Key: &eventlog.Key{Value: "a"}}, 1},
+		"known, append":          {eventlog.Command{Order: other, Do: order.Rate{Stars: 5}, Known: &known}, 1},
 		"read, append":           {eventlog.Command{Order: id, Do: order.AddTip{Amount: eur(1)}, Key: &eventlog.Key{Value: "b"}}, 2},
 	} {
 		before := p.count()

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-func tools(t *testing.T, url string) Tools {
+func tools(t testing.TB, url string) Tools {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), url)
 	if err != nil {

@@ -73,7 +73,7 @@ func (g *generator) step(ctx context.Context, id uuid.UUID, o order.Order, do or
 	if o.Version > 0 {
 		// So that a step whose outcome was unknown has one effect when it is taken again: whichever of the two comes
 		// second finds another version.
-		cmd.Expected = &o.Version
+		cmd.Known, cmd.Expected = &o, &o.Version
 	}
 	var after order.Order
 	err := g.insist(ctx, do.Name(), func() error {
