@@ -107,6 +107,7 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.arrive(ctx); err != nil {
 		return err
 	}
+	a.cfg.Log.DebugContext(ctx, "read the topic", "records", a.report.Topic.Records)
 	var at position
 	if a.cfg.Slot != "" {
 		if at, err = a.observe(ctx); err != nil {

@@ -28,6 +28,7 @@ func (a *audit) downstream(ctx context.Context) error {
 	if err := a.readOn(ctx); err != nil {
 		return err
 	}
+	a.cfg.Log.DebugContext(ctx, "took a snapshot of the read model, read the topic again", "records", a.report.Topic.Records)
 	if err := a.compare(ctx, reader); err != nil || reader == nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 func TestHoldsWhileTrafficFlows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).withModel().withSlot()
-	reports, failed := make(chan audit.Report, 8), make(chan error, 1)
+	reports, failed := make(chan audit.Report, 4), make(chan error, 1)
 	go func() {
 		defer close(reports)
 		for range cap(reports) {

@@ -41,7 +41,6 @@ type world struct {
 	partitions int32
 
 	published int64                 // highest seq that was published
-	records   []*kgo.Record         // all that were published
 	last      []string              // by partition
 	events    int64                 // published
 	commits   int64                 // source transactions published
@@ -269,16 +268,20 @@ func (w *world) publish(records []*kgo.Record) {
 		all = append(all[:len(all):len(all)], w.checkpoint(records, end))
 	}
 	w.transact(all, kgo.TryCommit)
-	w.records = append(w.records, records...)
+	w.keep(records)
+	if w.cfg.Slot != "" {
+		exec(w.t, w.source, "SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)", w.cfg.Slot, end)
+	}
+	w.transact(copies(records), kgo.TryAbort)
+}
+
+// keep notes where the records are.
+func (w *world) keep(records []*kgo.Record) {
 	for _, rec := range records {
 		if id, err := topic.ID(rec); err == nil {
 			w.moved[uuid.MustParse(id)] = []int64{int64(rec.Partition), rec.Offset}
 		}
 	}
-	if w.cfg.Slot != "" {
-		exec(w.t, w.source, "SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)", w.cfg.Slot, end)
-	}
-	w.transact(copies(records), kgo.TryAbort)
 }
 
 func (w *world) transact(records []*kgo.Record, how kgo.TransactionEndTry) {
