@@ -75,18 +75,16 @@ func homeOf(t broker.Topic, dev bool) home {
 // errMoved is returned for events whose topic is not the one at hand and may still exist.
 var errMoved = errors.New("the events of this database are in another topic")
 
-// settle compares the topic at hand with the one that the events went to, and says whether the topic has to be filled
-// anew from the outbox. A dev broker's topic is gone with its foodctl; any other may be there still, and is not to be
-// forgotten by itself.
+// settle says whether the topic at hand has to be filled anew from the outbox.
 func (s *server) settle(ctx context.Context, n Names, now home) (refill bool, err error) {
 	var (
 		comment *string
-		rows    bool
+		orders  bool
 	)
 	err = s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `
 SELECT (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1),
-       EXISTS (SELECT FROM outbox)`, n.ReadModelDB).Scan(&comment, &rows)
+       EXISTS (SELECT FROM outbox)`, n.ReadModelDB).Scan(&comment, &orders)
 	})
 	if err != nil {
 		return false, fmt.Errorf("home of the events: %w", err)
@@ -95,16 +93,22 @@ SELECT (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datn
 	if comment != nil {
 		_ = json.Unmarshal([]byte(*comment), &was) // anybody's comment, then: no home
 	}
+	return was.move(now, orders)
+}
+
+// move compares the topic that the events went to with the one at hand. A dev broker's topic is gone with its foodctl, and
+// the new one is filled from the outbox. Any other may be there still, and is not to be forgotten by itself (I7). What is
+// not known, the relay's own checks decide.
+func (was home) move(now home, orders bool) (refill bool, err error) {
+	unknown := was == home{}
 	switch {
-	case was == now, was == home{} && !now.Dev:
-		return false, nil // the relay's own checks decide
-	case was == home{} && !rows:
+	case was == now, unknown && !now.Dev, unknown && !orders:
 		return false, nil
 	case was.Dev:
 		return true, nil
-	case was == home{}:
-		return false, fmt.Errorf("%w: database %s holds orders that foodctl's dev broker knows nothing of: "+
-			"give --brokers the brokers that hold them", errMoved, n.OrdersDB)
+	case unknown:
+		return false, fmt.Errorf("%w: the orders database holds orders that foodctl's dev broker knows nothing of: "+
+			"give --brokers the brokers that hold their events", errMoved)
 	default:
 		return false, fmt.Errorf("%w: %s (id %s) in Kafka cluster %s, and not the one at hand: give --brokers and --topic that one, "+
 			"or start anew with --reset or another --data-dir", errMoved, was.Topic, was.TopicID, was.Cluster)

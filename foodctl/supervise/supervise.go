@@ -78,8 +78,7 @@ func (p *Program) Started() <-chan struct{} { return p.started }
 // Run keeps the program running until ctx is done, then stops it: SIGTERM, and SIGKILL after the grace. It returns an
 // error only when the program cannot be kept running.
 func (p *Program) Run(ctx context.Context) error {
-	var exits, quick int
-	var sound bool
+	var r record
 	for ctx.Err() == nil {
 		began := time.Now()
 		end, err := p.once(ctx)
@@ -89,29 +88,39 @@ func (p *Program) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		lived := time.Since(began)
-		sound = sound || lived >= settled
-		if quick++; lived >= time.Second {
-			quick = 0
-		}
-		if end.Exited() {
-			exits++
-		}
+		r.add(end.Exited(), time.Since(began))
 		detail := LastLine(p.spec.Log)
-		switch {
-		case end.Exited() && slices.Contains(p.spec.Final, end.ExitCode()):
-			return fmt.Errorf("%s ended (%s): %s; its log is %s", p.spec.Name, end, detail, p.spec.Log)
-		case exits >= maxExits && !sound:
-			return fmt.Errorf("%s ended %d times (%s): %s; its log is %s", p.spec.Name, exits, end, detail, p.spec.Log)
+		if r.hopeless() || (end.Exited() && slices.Contains(p.spec.Final, end.ExitCode())) {
+			return fmt.Errorf("%s ended, the last of %d times with %s: %s; its log is %s", p.spec.Name, r.exits, end, detail, p.spec.Log)
 		}
-		pause := backoff(quick)
+		pause := backoff(r.quick)
 		p.notify(Event{Name: p.spec.Name, Pid: end.Pid(), Reason: end.String(), Detail: detail, Backoff: pause})
 		wait(ctx, pause)
 	}
 	return nil
 }
 
-// backoff is nothing before the second quick death in a row, so that a killed program is back at once.
+// record is how a program's processes have ended so far.
+type record struct {
+	exits int  // ends by themselves
+	quick int  // of those, the last ones in a row that came within a second
+	sound bool // one has lived for settled
+}
+
+func (r *record) add(byItself bool, lived time.Duration) {
+	r.sound = r.sound || lived >= settled
+	if !byItself || lived >= time.Second {
+		r.quick = 0
+	}
+	if byItself {
+		r.exits++
+		r.quick++
+	}
+}
+
+func (r *record) hopeless() bool { return r.exits >= maxExits && !r.sound }
+
+// backoff is nothing before the second quick end in a row. One that was killed is back at once, as often as it may be.
 func backoff(quick int) time.Duration {
 	if quick < 2 {
 		return 0
