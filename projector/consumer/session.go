@@ -25,9 +25,9 @@ const (
 	// fencedWait is how long a fenced member waits for the group to take the partition away before it leaves and joins
 	// again. A rebalance that is under way needs less.
 	fencedWait = 10 * time.Second
-	// pollRecords bounds the records that a poll hands over, and queueRecords what a partition holds beyond one poll.
-	pollRecords  = 10_000
-	queueRecords = 10_000
+	// queuedBatches is how many batches a partition queues, and a poll hands over at most: enough that the database never
+	// waits for the broker.
+	queuedBatches = 4
 	// stalled is how long a full partition may hold up the member's other ones.
 	stalled = 500 * time.Millisecond
 )
@@ -115,7 +115,7 @@ func (s *session) options(id int) []kgo.Opt {
 // poll hands records to the workers until ctx ends.
 func (s *session) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		fetches := s.client.PollRecords(ctx, pollRecords)
+		fetches := s.client.PollRecords(ctx, queuedBatches*s.cfg.MaxBatch)
 		fetches.EachError(s.failed) // first: what follows a loss of data must find its worker stopped
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if w := s.worker(p.Partition); w != nil && len(p.Records) > 0 {

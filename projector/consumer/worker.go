@@ -106,10 +106,10 @@ func (w *worker) room(ctx context.Context, limit time.Duration) bool {
 	defer context.AfterFunc(ctx, func() { w.mu.Lock(); defer w.mu.Unlock(); w.changed.Broadcast() })()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.queue) >= queueRecords && ctx.Err() == nil {
+	for len(w.queue) >= queuedBatches*w.cfg.MaxBatch && ctx.Err() == nil {
 		w.changed.Wait()
 	}
-	return len(w.queue) < queueRecords
+	return len(w.queue) < queuedBatches*w.cfg.MaxBatch
 }
 
 // whenEmpty calls fn when the queue is empty, or never if the worker ends before.

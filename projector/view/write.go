@@ -26,8 +26,8 @@ WHERE s.order_id = ANY($1::uuid[])`
 // scanOrder reads a row of current.
 func scanOrder(row pgx.CollectableRow) (*order, error) {
 	var (
-		o     order
-		id    = (*[16]byte)(&o.ID)
+		o  order
+		id = (*[16]byte)(&o.ID)
 	)
 	err := row.Scan(id, &o.Customer, &o.Service, &o.Fulfilment, &o.Payment, &o.Version, &o.Total, &o.Captured, &o.Refunded,
 		&o.Tip, &o.Currency, &o.Lines, &o.Rating, &o.PlacedAt, &o.UpdatedAt, &o.OnBoard, &o.PromisedAt, &o.Since, &o.Items)
