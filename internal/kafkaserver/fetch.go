@@ -33,6 +33,15 @@ func Jars() (string, error) {
 	return dir, nil
 }
 
+// Available returns nil if Start has all that it needs on this host, else what to do.
+func Available() error {
+	if _, err := exec.LookPath(javaProgram()); err != nil {
+		return fmt.Errorf("no Java: %w: install version 17 or newer (apt-get install openjdk-17-jre-headless)", err)
+	}
+	_, err := Jars()
+	return err
+}
+
 // Fetch downloads the jars with Maven into this user's cache, unless they are there, and returns their directory.
 func Fetch(ctx context.Context) (string, error) {
 	dir, err := Jars()

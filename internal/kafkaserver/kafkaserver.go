@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 )
 
 // Config says which broker to run. Only Dir is required.
@@ -45,6 +47,9 @@ const startTimeout = 90 * time.Second // a busy machine takes 15 s
 // Start formats the directory if it is new, starts the broker and waits until clients can use it. ctx bounds the start
 // only.
 func Start(ctx context.Context, c Config) (*Server, error) {
+	if err := Available(); err != nil {
+		return nil, err
+	}
 	jars, err := Jars()
 	if err != nil {
 		return nil, err
@@ -62,15 +67,17 @@ func start(ctx context.Context, c Config, jars string) (*Server, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	controller, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}
 	if c.Port == 0 {
-		c.Port = ports[0]
+		if c.Port, err = ports.Free(); err != nil {
+			return nil, err
+		}
 	}
 	config := filepath.Join(c.Dir, "server.properties")
-	if err := os.WriteFile(config, properties(c, ports[1]), 0o600); err != nil {
+	if err := os.WriteFile(config, properties(c, controller), 0o600); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dataDir(c.Dir), "meta.properties")); errors.Is(err, os.ErrNotExist) {
@@ -95,7 +102,11 @@ func run(ctx context.Context, c Config, cmd *exec.Cmd) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{process: process, port: c.Port}
-	if err := s.ready(ctx); err != nil {
+	cluster, err := readClusterID(c.Dir)
+	if err == nil {
+		err = s.ready(ctx, cluster)
+	}
+	if err != nil {
 		said, _ := os.ReadFile(path) // nothing more to say without it
 		return nil, errors.Join(fmt.Errorf("%w; the end of %s:\n%s", err, path, tail(said)), process.Kill())
 	}
@@ -112,23 +123,41 @@ func format(ctx context.Context, jars, config string) error {
 	return nil
 }
 
-// ClusterID is a random id in Kafka's form.
+// ClusterID is a random id in Kafka's form, which does not begin with a dash, so that no program takes it for an option.
 func ClusterID() string {
-	id := uuid.New()
-	return base64.RawURLEncoding.EncodeToString(id[:])
+	for {
+		id := uuid.New()
+		if text := base64.RawURLEncoding.EncodeToString(id[:]); text[0] != '-' {
+			return text
+		}
+	}
+}
+
+// readClusterID reads what format wrote.
+func readClusterID(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dataDir(dir), "meta.properties"))
+	for line := range strings.Lines(string(b)) {
+		if id, found := strings.CutPrefix(line, "cluster.id="); found {
+			return strings.TrimSpace(id), nil
+		}
+	}
+	return "", errors.Join(errors.New("no cluster id in meta.properties"), err)
 }
 
 // java is a command that ends with ctx; a caller for whom it should not passes one that never ends.
 func java(ctx context.Context, jars string, args ...string) *exec.Cmd {
-	program := "java"
+	return exec.CommandContext(ctx, javaProgram(), append([]string{"-cp", filepath.Join(jars, "*")}, args...)...)
+}
+
+func javaProgram() string {
 	if home := os.Getenv("JAVA_HOME"); home != "" {
-		program = filepath.Join(home, "bin", "java")
+		return filepath.Join(home, "bin", "java")
 	}
-	return exec.CommandContext(ctx, program, append([]string{"-cp", filepath.Join(jars, "*")}, args...)...)
+	return "java"
 }
 
 // ready waits until clients can use the broker.
-func (s *Server) ready(ctx context.Context) error {
+func (s *Server) ready(ctx context.Context, cluster string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := make(chan struct{})
@@ -140,12 +169,14 @@ func (s *Server) ready(ctx context.Context) error {
 		case <-stop:
 		}
 	}()
-	return Ready(ctx, s.Address())
+	return Ready(ctx, s.Address(), cluster)
 }
 
-// Ready waits until the broker at the address has left its fence, the state in which it catches up with the cluster's
-// metadata: clients see no broker before. It returns the cause of ctx when that ends first.
-func Ready(ctx context.Context, address string) error {
+// Ready waits until the broker at the address is one of the cluster and has left its fence, the state in which it catches
+// up with the cluster's metadata: clients see no broker before. It returns the cause of ctx when that ends first.
+//
+// The cluster's id is asked for because another broker may hold the port.
+func Ready(ctx context.Context, address, cluster string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.RetryTimeout(time.Second))
 	if err != nil {
 		return err
@@ -155,8 +186,8 @@ func Ready(ctx context.Context, address string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		brokers, err := admin.ListBrokers(ctx)
-		if err == nil && len(brokers) > 0 {
+		m, err := admin.BrokerMetadata(ctx)
+		if err == nil && len(m.Brokers) > 0 && m.Cluster == cluster {
 			return nil
 		}
 		select {
@@ -196,19 +227,6 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 func dataDir(dir string) string { return filepath.Join(dir, "data") }
-
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at the end, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
 
 func tail(b []byte) []byte {
 	const most = 2000

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 )
 
 // releases are the builds that can be downloaded, by major version.
@@ -43,7 +46,7 @@ func binaries(ctx context.Context, version string, anyVersion bool, progress fun
 		return dir, nil
 	}
 	if anyVersion && len(hosts) > 0 {
-		newest := slices.Max(keys(hosts))
+		newest := slices.Max(slices.Collect(maps.Keys(hosts)))
 		progress(fmt.Sprintf("PostgreSQL %s cannot be downloaded (%v); taking the host's %s", version, err, newest))
 		return hosts[newest], nil
 	}
@@ -100,7 +103,7 @@ func fetch(cache, root string, release embedded.PostgresVersion) error {
 	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(major), 0o600); err != nil {
 		return err
 	}
-	port, err := freePort()
+	port, err := ports.Free()
 	if err != nil {
 		return err
 	}
@@ -162,12 +165,4 @@ func lock(path string) (func(), error) {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func keys(m map[string]string) []string {
-	var ks []string
-	for k := range m {
-		ks = append(ks, k)
-	}
-	return ks
 }

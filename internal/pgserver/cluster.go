@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 )
 
 // cluster is a data directory that is ready to be started.
@@ -23,9 +24,7 @@ type cluster struct {
 }
 
 // errAgain: what failed was only in the way for the moment, an old server's last backends or a port that was just taken.
-var errAgain = errors.New("try again")
-
-func trimSpace(b []byte) []byte { return bytes.TrimSpace(b) }
+var errAgain = errors.New("in the way")
 
 // open finds programs and user for the directory, and makes the cluster if there is none.
 func open(ctx context.Context, c Config) (*cluster, error) {
@@ -61,7 +60,7 @@ func open(ctx context.Context, c Config) (*cluster, error) {
 	if cl.user, err = unprivileged(dataDir(dir)); err != nil {
 		return nil, err
 	}
-	if err := cl.user.reaches(dir); err != nil {
+	if err := errors.Join(cl.user.reaches(dir), cl.user.reaches(c.Binaries)); err != nil {
 		return nil, err
 	}
 	if err := cl.loadPassword(); err != nil {
@@ -86,7 +85,7 @@ func (c *cluster) loadPassword() error {
 		c.Password = rand.Text()
 		return os.WriteFile(passwordFile(c.Dir), []byte(c.Password+"\n"), 0o600)
 	}
-	c.Password = string(trimSpace(b))
+	c.Password = string(bytes.TrimSpace(b))
 	return err
 }
 
@@ -126,12 +125,12 @@ func (c *cluster) initdb(ctx context.Context) error {
 // start makes one attempt.
 func (c *cluster) start(ctx context.Context) (*Server, error) {
 	if pid := c.running(); pid != 0 {
-		return nil, fmt.Errorf("another server, process %d, has it: stop that one first (%w)", pid, errAgain)
+		return nil, fmt.Errorf("%w: another server, process %d, has the directory: stop that one, or choose another directory", errAgain, pid)
 	}
 	port := c.Port
 	if port == 0 {
 		var err error
-		if port, err = freePort(); err != nil {
+		if port, err = ports.Free(); err != nil {
 			return nil, err
 		}
 	}
@@ -155,14 +154,18 @@ func (c *cluster) start(ctx context.Context) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{process: process, port: port, password: c.Password}
-	err = s.ready(ctx)
+	err = s.ready(ctx, dataDir(c.Dir))
 	if err == nil {
 		return s, nil
 	}
 	if errors.Is(err, errEnded) {
 		return nil, c.why(from)
 	}
-	return nil, errors.Join(err, process.Signal(syscall.SIGQUIT), process.Wait())
+	if stop := process.Signal(syscall.SIGQUIT); stop != nil {
+		return nil, errors.Join(err, stop)
+	}
+	<-process.Done()
+	return nil, err
 }
 
 func (c *cluster) arguments(port int) []string {
@@ -213,7 +216,7 @@ func (c *cluster) why(from int64) error {
 
 func tail(b []byte) []byte {
 	const most = 2000
-	return trimSpace(b[max(0, len(b)-most):])
+	return bytes.TrimSpace(b[max(0, len(b)-most):])
 }
 
 // environment is all that the server gets of ours: the PG* variables of whoever runs this must not configure it.

@@ -7,6 +7,7 @@
 package pgserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,8 +65,10 @@ type Server struct {
 	password string
 }
 
-// startTimeout bounds the wait for readiness, which after a crash includes replaying the log.
-const startTimeout = 60 * time.Second
+const (
+	startTimeout = 60 * time.Second // until it is ready, which after a crash includes replaying the log
+	againTimeout = 10 * time.Second // for what is in the way to go away
+)
 
 // Start makes the cluster if there is none, starts the server and waits until it answers. ctx bounds the start only.
 func Start(ctx context.Context, c Config) (*Server, error) {
@@ -77,6 +81,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	inTheWay := time.After(againTimeout)
 	for {
 		s, err := cl.start(ctx)
 		if err == nil {
@@ -86,9 +91,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 			return nil, fmt.Errorf("start Postgres in %s: %w", c.Dir, err)
 		}
 		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("start Postgres in %s: %w", c.Dir, err)
 		case <-time.After(100 * time.Millisecond):
+		case <-inTheWay:
+			return nil, fmt.Errorf("start Postgres in %s: %w", c.Dir, err)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("start Postgres in %s: %w", c.Dir, errors.Join(err, ctx.Err()))
 		}
 	}
 }
@@ -153,26 +160,32 @@ func (s *Server) Done() <-chan struct{} { return s.process.Done() }
 // Wait waits until the server is gone and returns how it ended: nil after Stop.
 func (s *Server) Wait() error { return s.process.Wait() }
 
-// ready waits until the server answers a query.
-func (s *Server) ready(ctx context.Context) error {
+// ready waits until the server says in its pid file that it is, and lets the superuser in. The port alone would prove
+// nothing: another server may hold it.
+func (s *Server) ready(ctx context.Context, data string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		err := s.ping(ctx)
-		if err == nil {
-			return nil
-		}
-		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "28P01" {
-			return fmt.Errorf("the password in the file password is not the cluster's (%w): bring back the file, or delete the directory", err)
-		}
+	for !s.saysReady(data) {
 		select {
 		case <-s.Done():
 			return errEnded
 		case <-ctx.Done():
-			return fmt.Errorf("not ready: %w", errors.Join(ctx.Err(), err))
+			return fmt.Errorf("not ready: %w", ctx.Err())
 		case <-tick.C:
 		}
 	}
+	err := s.ping(ctx)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "28P01" {
+		return fmt.Errorf("the password is not the cluster's (%w): bring back the file password, or delete the directory", err)
+	}
+	return err
+}
+
+// saysReady reads postmaster.pid: the process id in its first line, the state in its eighth.
+func (s *Server) saysReady(data string) bool {
+	b, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	lines := strings.Split(string(b), "\n")
+	return err == nil && len(lines) >= 8 && lines[0] == strconv.Itoa(s.PID()) && strings.TrimSpace(lines[7]) == "ready"
 }
 
 // errEnded: the server ended before it was ready; its log says why.
@@ -192,16 +205,6 @@ func dataDir(dir string) string      { return filepath.Join(dir, "data") }
 func passwordFile(dir string) string { return filepath.Join(dir, "password") }
 func logFile(dir string) string      { return filepath.Join(dir, "postgres.log") }
 
-// freePort asks the kernel for a port that is free now.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // readVersion returns the major version of the cluster in dir, or "" if there is none.
 func readVersion(dir string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(dataDir(dir), "PG_VERSION"))
@@ -211,5 +214,5 @@ func readVersion(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return string(trimSpace(b)), nil
+	return string(bytes.TrimSpace(b)), nil
 }

@@ -13,7 +13,7 @@ import (
 
 const module = "github.com/adamkwhite/kafkafoodpipeline"
 
-// Build returns the path of the built program, by its folder's name ("relay"). Each is built once for a test binary; with
+// Build returns the path of the built program, by its folder in the module ("relay"). Each is built once for a test binary; with
 // coverage counters when GOCOVERDIR is set, so that what children cover counts too, and with the race detector when this
 // binary has it.
 func Build(t testing.TB, program string) string {
@@ -53,7 +53,7 @@ func (b *builder) once(program string) (func() (string, error), error) {
 		shared.add(func(context.Context) error { return remove() })
 	}
 	if b.done[program] == nil {
-		path := filepath.Join(b.dir, program)
+		path := filepath.Join(b.dir, filepath.Base(program))
 		b.done[program] = sync.OnceValues(func() (string, error) { return path, build(program, path) })
 	}
 	return b.done[program], nil

@@ -8,6 +8,7 @@ import (
 	stdlog "log"
 	"net"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 )
 
 // dockerUsed is set when a container was started: its reaper's connection then lives as long as the test binary.
@@ -102,7 +104,8 @@ const kafkaImage = "apache/kafka:" + kafkaserver.Version
 // kafkaContainer is a broker in a container. Its data live in the container, and so over kill and start.
 type kafkaContainer struct {
 	*testcontainers.DockerContainer
-	addr string
+	addr    string
+	cluster string // its id
 }
 
 // startContainer runs a broker on a port of the host that is chosen before: it is part of the address that the broker
@@ -112,21 +115,22 @@ func startContainer(ctx context.Context) (*kafkaContainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	free, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}
-	addr := net.JoinHostPort(host, port)
+	port := strconv.Itoa(free)
+	addr, cluster := net.JoinHostPort(host, port), kafkaserver.ClusterID()
 	c, err := container(ctx, kafkaImage,
 		testcontainers.WithExposedPorts("9092/tcp"),
 		testcontainers.WithHostConfigModifier(func(h *dockerapi.HostConfig) {
 			h.PortBindings = network.PortMap{network.MustParsePort("9092/tcp"): {{HostPort: port}}}
 		}),
-		testcontainers.WithEnv(containerProperties(addr)))
+		testcontainers.WithEnv(containerProperties(addr, cluster)))
 	if err != nil {
 		return nil, err
 	}
-	k := &kafkaContainer{DockerContainer: c, addr: addr}
+	k := &kafkaContainer{DockerContainer: c, addr: addr, cluster: cluster}
 	if err := k.ready(ctx); err != nil {
 		return nil, errors.Join(err, k.close(context.WithoutCancel(ctx)))
 	}
@@ -134,9 +138,9 @@ func startContainer(ctx context.Context) (*kafkaContainer, error) {
 }
 
 // containerProperties are the broker's properties as the image takes them. See package kafkaserver for the reasons.
-func containerProperties(addr string) map[string]string {
+func containerProperties(addr, cluster string) map[string]string {
 	return map[string]string{
-		"CLUSTER_ID":                                             kafkaserver.ClusterID(),
+		"CLUSTER_ID":                                             cluster,
 		"KAFKA_NODE_ID":                                          "1",
 		"KAFKA_PROCESS_ROLES":                                    "broker,controller",
 		"KAFKA_CONTROLLER_QUORUM_VOTERS":                         "1@localhost:9093",
@@ -181,7 +185,7 @@ func (k *kafkaContainer) ready(ctx context.Context) error {
 			fail(fmt.Errorf("the container of %s ended by itself", kafkaImage))
 		}
 	}()
-	err := kafkaserver.Ready(ctx, k.addr)
+	err := kafkaserver.Ready(ctx, k.addr, k.cluster)
 	fail(nil)
 	<-watched
 	return err
@@ -216,13 +220,3 @@ func (k *kafkaContainer) gone(ctx context.Context) error {
 }
 
 func (k *kafkaContainer) close(ctx context.Context) error { return k.Terminate(ctx) }
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}

@@ -107,7 +107,7 @@ type jars struct {
 }
 
 func startJars(ctx context.Context) (killable, error) {
-	if _, err := kafkaserver.Jars(); err != nil {
+	if err := kafkaserver.Available(); err != nil {
 		return nil, err
 	}
 	dir, remove, err := scratch()

@@ -18,7 +18,7 @@ func TestRealBrokerKeepsWhatItAcknowledgedOverAKill(t *testing.T) {
 		had   func(context.Context) error // why there can be none
 		start func(context.Context) (killable, error)
 	}{
-		{"jars", func(context.Context) error { _, err := kafkaserver.Jars(); return err }, startJars},
+		{"jars", func(context.Context) error { return kafkaserver.Available() }, startJars},
 		{"container", func(ctx context.Context) error { _, err := docker(ctx); return err }, startContainerBroker},
 	}
 	for _, kind := range kinds {
