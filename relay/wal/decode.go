@@ -52,6 +52,16 @@ var columnNames = map[string]column{
 	outbox.ColumnOccurredAt:    occurredAt,
 }
 
+// String returns the column's name.
+func (c column) String() string {
+	for name, col := range columnNames {
+		if col == c {
+			return name
+		}
+	}
+	return "ignored"
+}
+
 // begin is the start of a transaction. It does not know the transaction's end LSN; only the commit does.
 type begin struct {
 	commit outbox.LSN
@@ -145,7 +155,7 @@ func (d *decoder) insert(b []byte) (outbox.Row, error) {
 	}
 	for col := seq; col < columnCount; col++ {
 		if values[col] == nil && col != headers {
-			return outbox.Row{}, fmt.Errorf("insert into %s: column %d is NULL: the outbox's NOT NULL constraints were removed", t.name, col)
+			return outbox.Row{}, fmt.Errorf("insert into %s: column %q is NULL: the outbox's NOT NULL constraints were removed", t.name, col)
 		}
 	}
 	return outbox.Row{

@@ -39,8 +39,12 @@ func (f *frames) next() (kind byte, body []byte, ok bool, err error) {
 	return kind, body, true, nil
 }
 
-// fill reads once, as much as there is room for. Room is made for all of a message whose length is known.
+// fill reads once, as much as there is room for. The buffer grows with a message as it arrives: its length word alone
+// makes nobody allocate.
 func (f *frames) fill() error {
+	if f.r == f.w {
+		f.r, f.w = 0, 0 // all of the buffer is free, for a large read
+	}
 	need := frameHeader
 	if f.w-f.r >= frameHeader {
 		size, err := f.size()
@@ -49,7 +53,7 @@ func (f *frames) fill() error {
 		}
 		need = size
 	}
-	if need > len(f.buf)-f.r {
+	if need > len(f.buf)-f.r && (f.r > 0 || f.w == len(f.buf)) {
 		f.makeRoom(need)
 	}
 	n, err := f.src.Read(f.buf[f.w:])
@@ -60,10 +64,11 @@ func (f *frames) fill() error {
 	return err
 }
 
+// makeRoom moves what has arrived to the front, and to a larger buffer if it fills this one.
 func (f *frames) makeRoom(need int) {
 	to := f.buf
-	if need > len(f.buf) {
-		to = make([]byte, need)
+	if f.w-f.r == len(f.buf) {
+		to = make([]byte, min(need, 2*len(f.buf)))
 	}
 	f.w = copy(to, f.buf[f.r:f.w])
 	f.r, f.buf = 0, to
