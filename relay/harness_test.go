@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
@@ -222,4 +223,14 @@ func (s *system) published() []topic.Message {
 		s.t.Fatalf("the topic has %d events, %d of them different, the outbox %d", len(got), len(slices.Compact(slices.Clone(got))), len(want))
 	}
 	return messages
+}
+
+// role is the one that the relay's metrics name.
+func role(r *relay) string {
+	for _, name := range []string{roleStarting, roleStandby, roleActive} {
+		if testutil.ToFloat64(r.metrics.role.WithLabelValues(name)) == 1 {
+			return name
+		}
+	}
+	return ""
 }

@@ -140,7 +140,7 @@ func (r *relay) supervise(ctx, intake context.Context) error {
 		switch {
 		case intake.Err() != nil:
 			return nil // what could not be committed is in the log and will be published by the next relay
-		case permanent(err):
+		case permanent(err), ctx.Err() != nil:
 			return err
 		}
 		r.metrics.is(roleStarting)

@@ -29,7 +29,7 @@ func Connect(ctx context.Context, url string) (*pgconn.PgConn, error) {
 		"datestyle":          "ISO",
 		"timezone":           "UTC",
 		"wal_sender_timeout": strconv.FormatInt(senderTimeout.Milliseconds(), 10),
-		"tcp_user_timeout":   strconv.FormatInt(senderTimeout.Milliseconds(), 10),
+		"tcp_user_timeout":   "0", // it also counts a window that stays full, as it does while Kafka is away; the line above sees the dead
 		"statement_timeout":  "0", // making a slot waits for transactions older than it, however long they take
 	} {
 		config.RuntimeParams[name] = value
@@ -56,6 +56,9 @@ func Identify(ctx context.Context, conn *pgconn.PgConn) (Identity, error) {
 // SwitchPoint returns where the server's history left a timeline: the LSN up to which the two agree. It returns false if
 // the timeline is not an ancestor of the server's current one.
 func SwitchPoint(ctx context.Context, conn *pgconn.PgConn, current, ancestor int32) (outbox.LSN, bool, error) {
+	if ancestor >= current { // numbers only grow, and the first timeline has no history to ask for
+		return 0, false, nil
+	}
 	history, err := pglogrepl.TimelineHistory(ctx, conn, current)
 	if err != nil {
 		return 0, false, fmt.Errorf("history of timeline %d: %w", current, err)
@@ -99,7 +102,7 @@ func DropSlot(ctx context.Context, conn *pgconn.PgConn, slot string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, senderTimeout+time.Second, ErrSlotActive)
 	defer cancel()
 	err := slotError(pglogrepl.DropReplicationSlot(ctx, conn, quoteIdentifier(slot), pglogrepl.DropReplicationSlotOptions{Wait: true}))
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil && !errors.Is(err, ErrNoSlot) {

@@ -25,7 +25,7 @@ type Slot struct {
 
 const inspectSlot = `
 SELECT active,
-       plugin = 'pgoutput' AND database = current_database() AND coalesce(wal_status, 'lost') <> 'lost',
+       coalesce(plugin = 'pgoutput' AND database = current_database() AND wal_status <> 'lost', false),
        coalesce(confirmed_flush_lsn - '0/0', 0)::bigint,
        coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::bigint,
        coalesce(pg_current_wal_lsn() - restart_lsn, 0)::bigint,
@@ -50,7 +50,8 @@ func Inspect(ctx context.Context, conn *pgx.Conn, name string) (Slot, error) {
 
 const inspectPublication = `
 SELECT p.pubinsert AND NOT (p.pubupdate OR p.pubdelete OR p.pubtruncate OR p.puballtables)
-         AND count(r.*) = 1 AND min(c.relname) = $2 AND bool_and(r.prqual IS NULL),
+         AND count(r.*) = 1 AND min(c.relname) = $2 AND bool_and(r.prqual IS NULL)
+         AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid),
        concat_ws('|', p.oid, p.pubviaroot, string_agg(concat_ws(' ', r.prrelid, r.prattrs), ',' ORDER BY r.prrelid))
 FROM pg_publication p
 LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
