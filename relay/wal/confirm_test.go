@@ -140,10 +140,11 @@ func TestStatusUpdatesGoOnWhileNobodyReads(t *testing.T) {
 		want = append(want, insert(t, s.db, rows))
 	}
 	wait(t, "the stream to be full", func() bool { return len(r.Chunks()) == chunksAhead })
+	s.statusUpdates(1)
 	began := s.told()
 	wait(t, "the server's patience to be over", func() bool {
 		now := s.told() // fails if the server has given the connection up
-		return now.PID == began.PID && now.At != nil && now.At.Sub(*began.At) > senderTimeout+statusEvery
+		return now.PID == began.PID && now.At.Sub(*began.At) > senderTimeout+statusEvery
 	})
 	if diff := cmp.Diff(r.transactions(transactions), want); diff != "" {
 		t.Errorf("-got +want:\n%s", diff)

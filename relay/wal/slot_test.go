@@ -201,6 +201,12 @@ func TestSwitchPointOfAPromotedServer_I7(t *testing.T) {
 	cluster.Start()
 
 	s.db = s.connect()
+	wait(t, "the end of the recovery", func() (ended bool) {
+		if err := s.db.QueryRow(t.Context(), "SELECT NOT pg_is_in_recovery()").Scan(&ended); err != nil {
+			t.Fatal(err)
+		}
+		return ended
+	})
 	after := identify()
 	if after.SystemID != before.SystemID || after.Timeline != 2 {
 		t.Errorf("got %+v, was %+v", after, before)
