@@ -181,7 +181,7 @@ func (r *rig) arrived(events []viewtest.Event) {
 	if n := r.applied(); n != int64(len(events)) {
 		r.Errorf("%d events applied, want %d", n, len(events))
 	}
-	if n := r.number(`SELECT sum(duplicate_events)::bigint FROM projection_offsets`); n != 0 {
+	if n := r.number(`SELECT coalesce(sum(duplicate_events), 0)::bigint FROM projection_offsets`); n != 0 {
 		r.Errorf("%d duplicates", n)
 	}
 	if diff := cmp.Diff(viewtest.Stored(r, r.pool), viewtest.Folded(events)); diff != "" {
