@@ -74,7 +74,7 @@ func (p *printer) line(format string, args ...any) { fmt.Fprintf(p, format+"\n",
 
 // row is a name, a number that lines up with those above and below, and what there is to say of it.
 func (p *printer) row(name, number, remark string) {
-	p.line("%s", strings.TrimRight(fmt.Sprintf("  %-20s %16s   %s", name, number, remark), " "))
+	p.line("%s", strings.TrimRight(fmt.Sprintf("  %-20s %13s   %s", name, number, remark), " "))
 }
 
 func (p *printer) counts(r Report) {
@@ -98,7 +98,7 @@ func (p *printer) tables(r Report) {
 	tables = append(tables, r.ReadModel.Tables...)
 	p.row("wrong rows", "", "")
 	for _, t := range tables {
-		p.row(t.Name, grouped(t.Wrong), "of "+grouped(t.Rows))
+		p.row("  "+t.Name, grouped(t.Wrong), "of "+grouped(t.Rows))
 	}
 	p.line("")
 }

@@ -384,7 +384,7 @@ func (w *world) project() {
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"src"}, columns, pgx.CopyFromRows(src)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, projection); err != nil {
+		if _, err := tx.Exec(ctx, "CREATE INDEX ON src (aggregateid); ANALYZE src;"+projection); err != nil {
 			return err
 		}
 		for part := range w.partitions {
