@@ -110,9 +110,6 @@ func (p Partition) Scan(ctx context.Context, from int64, f func(*kgo.Record) err
 
 // fetch reads once from an offset and returns the position behind what it read, records or not.
 func (p Partition) fetch(ctx context.Context, at int64) ([]*kgo.Record, int64, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, 0, fmt.Errorf("%w (an open transaction of another producer may hold the position back)", context.Cause(ctx))
-	}
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.number, at, fetchBytes
 	topic := p.id
@@ -123,6 +120,9 @@ func (p Partition) fetch(ctx context.Context, at int64) ([]*kgo.Record, int64, e
 	req.Topics = []kmsg.FetchRequestTopic{topic}
 
 	answer, err := p.client.Broker(int(p.leader)).RetriableRequest(ctx, req)
+	if ctx.Err() != nil {
+		return nil, 0, fmt.Errorf("%w (an open transaction of another producer may hold the position back)", context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, 0, err
 	}
