@@ -107,17 +107,27 @@ func TestConcurrentCommandsLoseNoUpdate_I2(t *testing.T) {
 	}
 }
 
-func TestAppendToAnOrderThatIsNotThereIsAConflict_I2(t *testing.T) {
+func TestAppendAheadOfTheOrderIsAConflict_I2(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	id := uuid.New()
-	e, err := event.New(id, 5, time.Now(), event.OrderReady{})
-	if err != nil {
-		t.Fatal(err)
+	id := f.completed()
+	before := f.agree(id)
+	for name, id := range map[string]uuid.UUID{"ahead of it": id, "not there": uuid.New()} {
+		after := before
+		after.Version = 10
+		e, err := event.New(id, after.Version, time.Now(), event.TipAdded{Amount: eur(0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.log.Append(t.Context(), after, 9, []event.Event{e}, nil); !errors.Is(err, eventlog.ErrConflict) {
+			t.Errorf("%s: got %v, want a conflict", name, err)
+		}
 	}
-	err = f.log.Append(t.Context(), order.Order{Version: 5, Fulfilment: order.Ready, Payment: order.PaymentNone}, 4, []event.Event{e}, nil)
-	if n := get[int](f, `SELECT count(*) FROM outbox`); !errors.Is(err, eventlog.ErrConflict) || n != 0 {
-		t.Errorf("got %v and %d events, want a conflict and none", err, n)
+	if diff := cmp.Diff(before, f.agree(id)); diff != "" {
+		t.Errorf("the order changed (-before +after):\n%s", diff)
+	}
+	if n := get[int64](f, `SELECT count(*) FROM outbox`); n != before.Version {
+		t.Errorf("%d events, want %d", n, before.Version)
 	}
 }
 

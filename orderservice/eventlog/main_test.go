@@ -100,13 +100,14 @@ func get[V any](f fixture, query string, args ...any) (v V) {
 	return v
 }
 
-// until waits for a query to return true.
+// until waits for a query to return true, for half a minute at most.
 func (f fixture) until(query string, args ...any) {
 	f.Helper()
+	late := time.After(30 * time.Second)
 	for !get[bool](f, query, args...) {
 		select {
-		case <-f.Context().Done():
-			f.Fatalf("waiting for %s: %v", query, f.Context().Err())
+		case <-late:
+			f.Fatalf("waited in vain for %s", query)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}

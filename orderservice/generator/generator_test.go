@@ -54,13 +54,14 @@ func (m *Metrics) failures() float64 {
 	return testutil.ToFloat64(m.errors.WithLabelValues("unavailable")) + testutil.ToFloat64(m.errors.WithLabelValues("unknown"))
 }
 
-// until waits for what another goroutine brings about.
+// until waits for what another goroutine brings about, for a minute at most.
 func until(t *testing.T, what string, reached func() bool) {
 	t.Helper()
+	late := time.After(time.Minute)
 	for !reached() {
 		select {
-		case <-t.Context().Done():
-			t.Fatalf("waiting for %s: %v", what, t.Context().Err())
+		case <-late:
+			t.Fatalf("waited in vain for %s", what)
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -165,6 +166,31 @@ func TestRunOutlastsTheDatabase_I1(t *testing.T) {
 		WHERE version <> (SELECT count(*) FROM outbox WHERE aggregateid = o.id)`).Scan(&uneven)
 	if err != nil || uneven != 0 {
 		t.Errorf("%d orders whose version is not the number of their events (%v)", uneven, err)
+	}
+}
+
+// The first attempt at the step took effect, and its answer was lost.
+func TestStepTakenAgainHasOneEffect_I12(t *testing.T) {
+	t.Parallel()
+	g := &generator{Config: flatOut(1), Tools: tools(t, testenv.Orders(t))}
+	id, p := uuid.New(), invented(1).nth(1)
+	p.fate, p.cancelAt, p.tip, p.refund = fine, "", 0, notAsked
+	var o order.Order
+	for step := p.next(o); step != nil; step = p.next(o) {
+		var err error
+		if o, err = g.step(t.Context(), id, o, step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tip := order.AddTip{Amount: event.Money{Minor: 100, Currency: o.Total.Currency}}
+	for range 2 {
+		after, err := g.step(t.Context(), id, o, tip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Tip.Minor != 100 || after.Version != o.Version+1 {
+			t.Errorf("a tip of %d at version %d, want 100 at %d", after.Tip.Minor, after.Version, o.Version+1)
+		}
 	}
 }
 

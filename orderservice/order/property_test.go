@@ -148,7 +148,12 @@ func draw(t *rapid.T, o order.Order) order.Command {
 	if len(names) == 0 || rapid.IntRange(0, 4).Draw(t, "stray") == 0 {
 		names = everything
 	}
-	return command(t, o, rapid.SampledFrom(names).Draw(t, "command"))
+	name := rapid.SampledFrom(names).Draw(t, "command")
+	cmd := command(t, o, name)
+	if cmd.Name() != name {
+		t.Fatalf("%s calls itself %s", name, cmd.Name())
+	}
+	return cmd
 }
 
 var after = []string{"request_refund", "request_refund", "issue_refund", "deny_refund", "add_tip", "rate"}
@@ -239,7 +244,7 @@ func lines(t *rapid.T) []event.Line {
 
 func money(t *rapid.T, o order.Order) event.Money {
 	return event.Money{
-		Minor:    rapid.Int64Range(0, max(1, o.Captured.Minor)).Draw(t, "amount"),
+		Minor:    rapid.OneOf(rapid.Int64Range(0, max(1, o.Captured.Minor)), rapid.Just(o.Captured.Minor), rapid.Just(o.Captured.Minor+1)).Draw(t, "amount"),
 		Currency: rapid.SampledFrom([]string{"EUR", "EUR", "EUR", "CHF"}).Draw(t, "currency"),
 	}
 }
