@@ -38,7 +38,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	}
 	begun := time.Now()
 	a := &audit{
-		cfg: cfg, deadline: begun.Add(cfg.Timeout), list: newFindings(cfg.Offenders),
+		cfg: cfg, list: newFindings(cfg.Offenders),
 		report: Report{Undecided: []string{}, Notes: []string{}, Topic: Topic{Name: cfg.Topic}, Orders: Table{Name: "orders"}},
 	}
 	err := a.run(ctx)
@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 // audit is one audit at work.
 type audit struct {
 	cfg      Config
-	deadline time.Time // for waiting, not for working
+	deadline time.Time // for waiting: Config.Timeout after the cut, whose reading takes as long as it takes
 	report   Report
 	list     *findings
 
@@ -98,6 +98,7 @@ func (a *audit) run(ctx context.Context) error {
 	if a.events, a.report.Source, err = cut(ctx, a.source); err != nil {
 		return fmt.Errorf("read the outbox: %w", err)
 	}
+	a.deadline = time.Now().Add(a.cfg.Timeout)
 	a.cfg.Log.DebugContext(ctx, "took the cut", "events", a.report.Source.Events, "lsn", a.report.Source.CutLSN)
 
 	if err := a.openTopic(ctx); err != nil {
@@ -136,7 +137,7 @@ func open(ctx context.Context, url string, s schema.Schema) (*pgx.Conn, error) {
 }
 
 func (a *audit) openTopic(ctx context.Context) error {
-	waiting, cancel := context.WithDeadline(ctx, a.deadline)
+	waiting, cancel := a.patience(ctx)
 	defer cancel()
 	var err error
 	a.topic, err = openTopic(waiting, a.cfg.Brokers, a.cfg.Topic)
@@ -153,6 +154,16 @@ func (a *audit) openTopic(ctx context.Context) error {
 	}
 	a.judge = newJudge(a.source, a.events, len(a.topic.starts), &a.report, a.list)
 	return nil
+}
+
+// patience bounds an exchange with the broker by the time for waiting. When that is up there are still two seconds, for
+// what is there to be read.
+func (a *audit) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	until := a.deadline
+	if least := time.Now().Add(2 * time.Second); until.Before(least) {
+		until = least
+	}
+	return context.WithDeadline(ctx, until)
 }
 
 // arrive reads the topic until it has shown every event of the cut, or the relay is known to have passed the cut, or the
@@ -204,7 +215,7 @@ func (a *audit) readOn(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("end of topic %s: %w", a.cfg.Topic, err)
 	}
-	waiting, cancel := context.WithDeadline(ctx, a.deadline)
+	waiting, cancel := a.patience(ctx)
 	defer cancel()
 	err = a.topic.readTo(waiting, ends, a.judge.records)
 	for p, end := range a.topic.next {
