@@ -22,8 +22,9 @@ type Config struct {
 	Owner   string // who this process is, for people who read projection_offsets
 
 	// Instance is a name of this process that stays the same over its restarts, and that no other process has. A member
-	// that comes back under its name within the session timeout has its partitions again at once. Empty: each start is a
-	// new member, and after a kill the partitions wait for the session timeout.
+	// that comes back under its name within the session timeout has its partitions again at once; one that stops for good
+	// keeps its seat until then. Empty: each start is a new member, one that stops leaves at once, and after a kill the
+	// partitions wait for the session timeout.
 	Instance string
 
 	// SessionTimeout is how long the group waits for a member's sign of life before its partitions move. Lower moves them

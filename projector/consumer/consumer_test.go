@@ -37,7 +37,7 @@ func TestPartitionsMoveAmongMembersUnderLoad_I8(t *testing.T) {
 	r := setup(t, 3)
 	events := viewtest.History(2, 40, 3000)
 	published := make(chan error, 1)
-	go func() { published <- r.send(events, 40) }()
+	go func() { published <- r.Send(events, 40) }()
 	first := r.start(1)
 	r.until("the first applies", func() bool { return r.applied() > 100 })
 	second := r.start(2)
@@ -64,14 +64,14 @@ func TestADrainedProcessLeavesTheGroupAtOnce(t *testing.T) {
 	p.stop()
 
 	group := r.group
-	described, err := kadm.NewClient(r.producer).DescribeGroups(t.Context(), group)
+	described, err := kadm.NewClient(r.Client).DescribeGroups(t.Context(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := len(described[group].Members); n != 0 {
 		t.Errorf("%d members are left in the group", n)
 	}
-	copies, err := kadm.NewClient(r.producer).FetchOffsets(t.Context(), group)
+	copies, err := kadm.NewClient(r.Client).FetchOffsets(t.Context(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestTheGroupsOffsetsAreNeverRead_I8(t *testing.T) {
 	for part := range int32(3) {
 		wrong.AddOffset(r.topic, part, 20, -1)
 	}
-	if err := kadm.NewClient(r.producer).CommitAllOffsets(t.Context(), r.group, wrong); err != nil {
+	if err := kadm.NewClient(r.Client).CommitAllOffsets(t.Context(), r.group, wrong); err != nil {
 		t.Fatal(err)
 	}
 	r.start(1)

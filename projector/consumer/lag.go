@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"log/slog"
 	"time"
 )
 
@@ -50,25 +49,4 @@ func (s *session) setLag(w *worker, end int64, now time.Time, behindSince map[in
 	}
 	s.metrics.lagEvents.WithLabelValues(label(w.part)).Set(float64(lag))
 	s.metrics.lagSeconds.WithLabelValues(label(w.part)).Set(max(0, seconds))
-}
-
-// quieter makes the client's own Info messages, one or more for every rebalance and connection, Debug.
-type quieter struct{ slog.Handler }
-
-// Enabled implements slog.Handler.
-func (q quieter) Enabled(ctx context.Context, l slog.Level) bool {
-	return q.Handler.Enabled(ctx, lower(l))
-}
-
-// Handle implements slog.Handler.
-func (q quieter) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = lower(r.Level)
-	return q.Handler.Handle(ctx, r)
-}
-
-func lower(l slog.Level) slog.Level {
-	if l == slog.LevelInfo {
-		return slog.LevelDebug
-	}
-	return l
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/plugin/kslog"
 )
 
@@ -103,8 +104,10 @@ func (s *session) options(id int) []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
 		// Between a poll and AllowRebalance no partition changes hands: the records get to the worker of their claim.
 		kgo.BlockRebalanceOnPoll(),
-		// The group's offsets are a copy: marked after the database's commit, sent now and then.
+		// The group's offsets are a copy: marked after the database's commit, sent now and then, and a
+		// failure is of no consequence.
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second),
+		kgo.AutoCommitCallback(func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {}),
 	}
 	if s.cfg.Instance != "" {
 		opts = append(opts, kgo.InstanceID(s.cfg.Instance+"-"+strconv.Itoa(id)))

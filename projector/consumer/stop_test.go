@@ -83,10 +83,10 @@ func TestARecordThatCannotBeReadStopsItsPartitionBeforeIt(t *testing.T) {
 			t.Parallel()
 			r := setup(t, 1)
 			events := viewtest.History(11, 5, 60)
-			damaged := r.record(events[40])
+			damaged := r.Record(events[40])
 			tt.damage(damaged)
 			r.publish(events[:40], 200)
-			if err := r.transaction(kgo.TryCommit, damaged); err != nil {
+			if err := r.Transaction(kgo.TryCommit, damaged); err != nil {
 				t.Fatal(err)
 			}
 			r.publish(events[41:], 200)
@@ -119,7 +119,7 @@ func TestATopicMadeAnewIsRefused_I8(t *testing.T) {
 	r.arrived(events)
 	p.stop()
 
-	admin := kadm.NewClient(r.producer)
+	admin := kadm.NewClient(r.Client)
 	if _, err := admin.DeleteTopics(t.Context(), r.topic); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestDeletedRecordsAreRefused_I8(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
 	r.publish(viewtest.History(13, 5, 60), 30)
-	admin := kadm.NewClient(r.producer)
+	admin := kadm.NewClient(r.Client)
 	upto := make(kadm.Offsets)
 	upto.AddOffset(r.topic, 0, 10, -1)
 	if _, err := admin.DeleteRecords(t.Context(), upto); err != nil {
@@ -211,7 +211,7 @@ func TestADatabaseThatIsKilledIsWaitedFor_I8(t *testing.T) {
 	r.pool = pool
 	events := viewtest.History(16, 40, 2000)
 	published := make(chan error, 1)
-	go func() { published <- r.send(events, 50) }()
+	go func() { published <- r.Send(events, 50) }()
 	p := r.start(2)
 	for i := range 3 {
 		r.until("progress", func() bool { return r.tryApplied() > int64(300*i) })

@@ -158,15 +158,21 @@ func TestAnOverTakenOwnerAppliesNothing_I8(t *testing.T) {
 	b.want(folded(events[:20]))
 }
 
-func TestAClaimTokenTellsEqualEpochsApart_I8(t *testing.T) {
+func TestEachPartOfTheFenceFencesByItself_I8(t *testing.T) {
 	b := setup(t)
-	events := history(3, 5, 40)
-	p := b.claim("before the backup was restored")
-	if _, err := b.pool.Exec(t.Context(), `UPDATE projection_offsets SET claim = gen_random_uuid()`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Apply(t.Context(), events); !errors.Is(err, ErrFenced) {
-		t.Fatalf("same epoch, other claim: %v, want ErrFenced", err)
+	for name, change := range map[string]string{
+		"another claim since":                       `SET owner_epoch = owner_epoch + 1`,
+		"a restored backup claimed to equal epochs": `SET claim = gen_random_uuid()`,
+		"another position":                          `SET next_offset = next_offset + 1`,
+	} {
+		p := b.claim(name)
+		if _, err := b.pool.Exec(t.Context(), `UPDATE projection_offsets `+change); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Apply(t.Context(), history(3, 5, 40)); !errors.Is(err, ErrFenced) {
+			t.Errorf("%s: %v, want ErrFenced", name, err)
+		}
+		b.empty()
 	}
 }
 

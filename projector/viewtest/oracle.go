@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -48,6 +49,23 @@ func Stored(t testing.TB, pool *pgxpool.Pool) Tables {
 		got[table] = append([]string{}, lines...)
 	}
 	return got
+}
+
+// Equal fails the test unless the read model is what these events make, each of them applied once.
+func Equal(t testing.TB, pool *pgxpool.Pool, events []Event) {
+	t.Helper()
+	var applied, duplicates int
+	err := pool.QueryRow(t.Context(), `SELECT coalesce(sum(applied_events), 0), coalesce(sum(duplicate_events), 0) FROM projection_offsets`).
+		Scan(&applied, &duplicates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if applied != len(events) || duplicates != 0 {
+		t.Errorf("%d events applied and %d duplicates, want %d and 0", applied, duplicates, len(events))
+	}
+	if diff := cmp.Diff(Stored(t, pool), Folded(events)); diff != "" {
+		t.Errorf("tables (-got +want):\n%s", diff)
+	}
 }
 
 func line(values ...any) string {
