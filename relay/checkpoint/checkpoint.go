@@ -76,6 +76,15 @@ type Position struct {
 	Partial *Partial `json:"partial,omitempty"`
 }
 
+// reach is how far a log must go to hold everything that is published: up to End, and beyond the commit record of the
+// transaction that is published in part.
+func (p Position) reach() outbox.LSN {
+	if p.Partial == nil {
+		return p.End
+	}
+	return max(p.End, p.Partial.Commit+1)
+}
+
 // Partial is how far a transaction has been published. It is identified by its commit LSN, which BEGIN tells; its end LSN
 // is not known before its COMMIT. Its rows are counted, because their LSNs do not tell them apart: all the rows of one
 // COPY have the same.
@@ -95,16 +104,26 @@ func (r Record) Marshal() ([]byte, error) {
 
 // Unmarshal reads what Marshal wrote. It refuses a newer format, and a record that is not complete.
 func Unmarshal(b []byte) (Record, error) {
+	var version struct { // looked at first: of a newer format nothing else need be as it is here
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(b, &version); err != nil {
+		return Record{}, fmt.Errorf("decode checkpoint: %w", err)
+	}
+	if version.Format > Format {
+		return Record{}, fmt.Errorf("the checkpoint has format %d, this relay knows up to %d: run a newer relay", version.Format, Format)
+	}
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
 		return Record{}, fmt.Errorf("decode checkpoint: %w", err)
 	}
 	switch {
-	case r.Format > Format:
-		return Record{}, fmt.Errorf("the checkpoint has format %d, this relay knows up to %d: run a newer relay", r.Format, Format)
 	case r.Format < 1, r.Phase != Loading && r.Phase != Streaming, len(r.LastEvents) != r.Target.Partitions:
 		return Record{}, fmt.Errorf("the checkpoint is damaged: format %d, phase %q, %d last events of %d partitions",
 			r.Format, r.Phase, len(r.LastEvents), r.Target.Partitions)
+	case r.At.Partial != nil && (r.At.Partial.Rows < 1 || r.At.Partial.Commit < r.At.End):
+		return Record{}, fmt.Errorf("the checkpoint is damaged: %d rows of transaction %s, everything up to %s",
+			r.At.Partial.Rows, r.At.Partial.Commit, r.At.End)
 	}
 	return r, nil
 }

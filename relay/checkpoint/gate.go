@@ -92,6 +92,7 @@ var gates = []struct {
 		return differ("the Kafka cluster is %s, the checkpoint is of %s", now.Target.ClusterID, cp.Target.ClusterID)
 	}},
 	{GateTopic, remedyTopic, func(cp Record, now Observed) string {
+		now.Target.ClusterID = cp.Target.ClusterID // has a gate of its own
 		return differ("the topic is %+v, the checkpoint is of %+v", now.Target, cp.Target)
 	}},
 	{GateTimeline, remedyRecover, timeline},
@@ -107,7 +108,7 @@ var gates = []struct {
 			now.Confirmed, cp.At.End)
 	}},
 	{GateLog, remedyRecover, func(cp Record, now Observed) string {
-		return above("the checkpoint holds up to %s, the database's log ends at %s: it was restored from before", cp.At.End, now.Flushed)
+		return above("the checkpoint holds up to %s, the database's log ends at %s: it was restored from before", cp.At.reach(), now.Flushed)
 	}},
 	{GatePublication, remedyRecover, func(cp Record, now Observed) string {
 		return differ("the publication's fingerprint is %s, the checkpoint is of %s", now.Source.Publication, cp.Source.Publication)
@@ -135,9 +136,9 @@ func timeline(cp Record, now Observed) string {
 		return ""
 	case now.SwitchPoint == 0:
 		return fmt.Sprintf("the database is on timeline %d, which does not come from the checkpoint's %d", now.Source.Timeline, cp.Source.Timeline)
-	case now.SwitchPoint < cp.At.End:
+	case now.SwitchPoint < cp.At.reach():
 		return fmt.Sprintf("timeline %d left timeline %d at %s, before the checkpoint's %s: published transactions are not in it",
-			now.Source.Timeline, cp.Source.Timeline, now.SwitchPoint, cp.At.End)
+			now.Source.Timeline, cp.Source.Timeline, now.SwitchPoint, cp.At.reach())
 	}
 	return ""
 }

@@ -38,6 +38,9 @@ func EnsureTopic(ctx context.Context, client *kgo.Client, name string, replicas 
 		return fmt.Errorf("make the checkpoint topic %s: %w", name, err)
 	}
 	configs, err := admin.DescribeTopicConfigs(ctx, name)
+	if err == nil {
+		err = configs[0].Err
+	}
 	if err != nil {
 		return fmt.Errorf("settings of the checkpoint topic %s: %w", name, err)
 	}
