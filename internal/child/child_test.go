@@ -2,14 +2,17 @@ package child_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -69,13 +72,16 @@ func TestChildDiesWithAKilledParent(t *testing.T) {
 // waitGone waits until the process has ended. Whoever inherits it may be slow to bury it, so a zombie counts as gone.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	for t.Context().Err() == nil {
+	deadline, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for deadline.Err() == nil {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil || strings.Contains(string(stat), ") Z ") {
 			return
 		}
+		runtime.Gosched()
 	}
-	t.Error("the child outlives its parent")
+	t.Errorf("the child outlives its parent: %v", syscall.Kill(pid, syscall.SIGKILL))
 }
 
 func TestChildKeepsTheGroupSignalsOfItsParentAway(t *testing.T) {

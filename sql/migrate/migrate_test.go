@@ -42,6 +42,9 @@ func TestUpDownUpLeavesTheSameCatalogue(t *testing.T) {
 			if diff := cmp.Diff(before, catalogue(t, url)); diff != "" {
 				t.Errorf("Down left something behind (-before +after):\n%s", diff)
 			}
+			if granted := grantsOnBookkeeping(t, url); granted != 0 {
+				t.Errorf("Down left %d grants on schema_migrations", granted)
+			}
 			up()
 			if diff := cmp.Diff(first, catalogue(t, url)); diff != "" {
 				t.Errorf("the second Up made something else (-first +second):\n%s", diff)
@@ -120,6 +123,19 @@ func catalogue(t *testing.T, url string) []string {
 	return lines
 }
 
+// grantsOnBookkeeping counts what others than its owner may do with golang-migrate's own table, which outlives Down.
+func grantsOnBookkeeping(t *testing.T, url string) (n int) {
+	t.Helper()
+	err := connect(t, url).QueryRow(t.Context(), `
+SELECT count(*)
+FROM pg_class AS c, aclexplode(c.relacl) AS a
+WHERE c.relname = 'schema_migrations' AND a.grantee <> c.relowner`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestMigrationsAtOnceDoEachFileOnce(t *testing.T) {
 	t.Parallel()
 	url := testenv.Empty(t)
@@ -188,12 +204,39 @@ func TestFileThatFailsTakesNoEffectAndSaysHowToGoOn(t *testing.T) {
 	}
 }
 
-func TestUpStopsBetweenTwoFilesWhenItsContextEnds(t *testing.T) {
+func TestUpStopsAfterTheRunningFileWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
+	url := testenv.Empty(t)
+	s := sql.Schema{Name: "slow", Newest: 2, Files: fstest.MapFS{
+		"0001_a.up.sql": {Data: []byte("SELECT pg_advisory_xact_lock(1);\nCREATE TABLE a ();")},
+		"0002_b.up.sql": {Data: []byte("CREATE TABLE b ();")},
+	}}
+	holder := connect(t, url)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := holder.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("SELECT pg_advisory_lock(1)")
 	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- migrate.Up(ctx, url, s) }()
+	for waiting := false; !waiting; { // until the first file runs
+		const selectWaiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+		if err := holder.QueryRow(t.Context(), selectWaiting).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cancel()
-	if err := migrate.Up(ctx, testenv.Empty(t), sql.Orders); !errors.Is(err, context.Canceled) {
+	exec("SELECT pg_advisory_unlock(1)")
+	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
+	}
+	var a, b bool
+	err := holder.QueryRow(t.Context(), "SELECT to_regclass('a') IS NOT NULL, to_regclass('b') IS NOT NULL").Scan(&a, &b)
+	if err != nil || !a || b {
+		t.Errorf("got a %t, b %t, %v; want the first file whole and the second not at all", a, b, err)
 	}
 }
 
