@@ -108,7 +108,9 @@ func ServeOn(ctx context.Context, listener net.Listener, h http.Handler) error {
 	if err != nil {
 		err = fmt.Errorf("requests on %s were cut off after %v: %w", listener.Addr(), drain, errors.Join(err, server.Close()))
 	}
-	<-served // joined: http.ErrServerClosed
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	return err
 }
 

@@ -77,7 +77,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	}()
 	go func() {
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		response, err := client.Get("http://" + listener.Addr().String()) //nolint:noctx // the answer is what ends it
+		response, err := client.Get("http://" + listener.Addr().String())
 		if err != nil {
 			answered <- err.Error()
 			return

@@ -17,9 +17,9 @@ const childVariable = "OPS_TEST_CHILD"
 func child() {
 	ctx, stop := Signals(context.Background())
 	defer stop()
-	fmt.Println("up")
+	fmt.Fprintln(os.Stdout, "up")
 	<-ctx.Done()
-	fmt.Println("draining")
+	fmt.Fprintln(os.Stdout, "draining")
 	select {}
 }
 

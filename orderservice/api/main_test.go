@@ -32,7 +32,10 @@ type service struct {
 	registry *prometheus.Registry
 }
 
-func setup(t testing.TB) *service { return setupOn(t, testenv.Orders(t), 64) }
+func setup(t testing.TB) *service {
+	t.Helper()
+	return setupOn(t, testenv.Orders(t), 64)
+}
 
 func setupOn(t testing.TB, url string, inFlight int) *service {
 	t.Helper()

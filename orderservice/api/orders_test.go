@@ -108,10 +108,25 @@ func TestEveryCommandHasAVerb(t *testing.T) {
 		}
 	}
 	for _, c := range []order.Command{
-		order.AuthorizePayment{}, order.FailPayment{}, order.Accept{}, order.Reject{}, order.Amend{}, order.MarkItemUnavailable{},
-		order.StartPreparing{}, order.MarkReady{}, order.Dispatch{}, order.Collect{}, order.ConfirmDelivery{},
-		order.FailDelivery{}, order.Cancel{}, order.RequestRefund{}, order.IssueRefund{}, order.DenyRefund{}, order.AddTip{},
-		order.Rate{}, order.Expire{},
+		order.AuthorizePayment{},
+		order.FailPayment{},
+		order.Accept{},
+		order.Reject{},
+		order.Amend{},
+		order.MarkItemUnavailable{},
+		order.StartPreparing{},
+		order.MarkReady{},
+		order.Dispatch{},
+		order.Collect{},
+		order.ConfirmDelivery{},
+		order.FailDelivery{},
+		order.Cancel{},
+		order.RequestRefund{},
+		order.IssueRefund{},
+		order.DenyRefund{},
+		order.AddTip{},
+		order.Rate{},
+		order.Expire{},
 	} {
 		if names[c.Name()] == "" {
 			t.Errorf("no verb gives %s", c.Name())
