@@ -8,6 +8,7 @@ package publish
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,8 @@ const (
 	maxBufferedBytes = 8 << 20
 	// envelope is what a record may take besides its key, value and headers: batch and record framing, generously.
 	envelope = 1024
+	// headerEnvelope is what a header may take besides its name and value: their lengths.
+	headerEnvelope = 2 * binary.MaxVarintLen32
 )
 
 // Config says where a Producer writes.
@@ -119,7 +122,7 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 	}
 	size := len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
-		size += len(h.Key) + len(h.Value)
+		size += len(h.Key) + len(h.Value) + headerEnvelope
 	}
 	if size+envelope > int(p.topic.MaxMessageBytes) {
 		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
