@@ -31,8 +31,9 @@ type session struct {
 	counts    status.Counts // the last that were read
 	trouble   string        // why the last reading was not complete
 
-	active     string // the relay that publishes; "" if not known
-	catchingUp bool   // the topic was filled with old events, and not all have arrived
+	active   string // the relay that publishes; "" if not known
+	old      int64  // events that the topic was filled anew with, and a few more
+	caughtUp bool   // they have arrived
 }
 
 // openSession starts the system. The caller must close the session.
@@ -47,7 +48,6 @@ func openSession(ctx context.Context, c stack.Config, screen *status.Screen, sty
 		}
 		return nil, err
 	}
-	s.catchingUp = s.Refilled
 	var projectors []string
 	for _, p := range s.Projectors {
 		projectors = append(projectors, p.URL)
@@ -132,12 +132,24 @@ func (s *session) read(ctx context.Context) {
 	}
 	s.trouble = ""
 	s.counts = counts
-	if s.catchingUp = s.catchingUp && !counts.Arrived(); s.catchingUp {
-		s.collector.ForgetLatency() // what is old was long on its way, which says nothing about the pipeline
-	}
+	s.leaveOutOld()
 	if s.Fresh && before == 0 && counts.Applied > 0 {
 		s.screen.Notice("first event in the read model %.1f s after the start", time.Since(s.began).Seconds())
 	}
+}
+
+// leaveOutOld leaves the events that the topic was filled anew with out of the latencies. They were long on their way,
+// which says nothing about the pipeline.
+func (s *session) leaveOutOld() {
+	if !s.Refilled || s.caughtUp {
+		return
+	}
+	if s.old == 0 {
+		s.old = s.counts.Written
+	}
+	s.caughtUp = s.counts.Applied >= s.old
+	s.counts.P50, s.counts.P99 = 0, 0
+	s.collector.ForgetLatency()
 }
 
 // watchRelays tells when another relay publishes than before.

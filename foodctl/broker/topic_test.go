@@ -72,6 +72,7 @@ func TestAbortedTransactionsAreCounted(t *testing.T) {
 		{[]int32{0, 0, 1}, kgo.TryAbort},
 		{[]int32{2}, kgo.TryAbort},
 		{[]int32{0}, kgo.TryCommit},
+		{[]int32{1}, kgo.TryCommit},
 	} {
 		if err := client.BeginTransaction(); err != nil {
 			t.Fatal(err)

@@ -83,8 +83,8 @@ func TestAKilledProgramIsBackAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if died := p.next(t); died.Up || died.Pid != pid || !strings.Contains(died.Reason, "killed") {
-			t.Fatalf("event %+v: want the end of %d by a kill", died, pid)
+		if died := p.next(t); died.Up || died.Pid != pid || !strings.Contains(died.Reason, "killed") || died.Backoff != 0 {
+			t.Fatalf("event %+v: want the end of %d by a kill, and no pause", died, pid)
 		}
 		if back := p.next(t); !back.Up || !back.Again || back.Pid == pid {
 			t.Fatalf("event %+v: want another start", back)
