@@ -147,6 +147,7 @@ func TestFindsALostEvent(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // the subtests share a pipeline: project makes it as good as new, and databases are dear
 func TestFindsEachFaultInTheReadModel_I10(t *testing.T) {
 	t.Parallel()
 	const one = "(SELECT order_id FROM kitchen_board ORDER BY order_id LIMIT 1)"
@@ -177,7 +178,7 @@ func TestFindsEachFaultInTheReadModel_I10(t *testing.T) {
 	w := newWorld(t).withModel()
 	w.live(8)
 	w.publish(w.unpublished())
-	for _, f := range faults { // one after another: project makes all as good as new, and databases are dear
+	for _, f := range faults { //nolint:paralleltest // see above
 		t.Run(f.name, func(t *testing.T) {
 			w.project()
 			exec(t, w.model, f.sql)

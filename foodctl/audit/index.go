@@ -79,12 +79,12 @@ func newEvents(expected int) *events {
 }
 
 func (e *events) add(r *row) error {
-	print, err := r.fingerprint(e.seed)
+	hash, err := r.fingerprint(e.seed)
 	if err != nil {
 		return err
 	}
 	if _, added := e.numbers.add(r.id); added {
-		e.prints, e.places = append(e.prints, print), append(e.places, nowhere)
+		e.prints, e.places = append(e.prints, hash), append(e.places, nowhere)
 	}
 	return nil
 }
@@ -110,7 +110,8 @@ type history struct {
 // step is the highest version of an order that the topic has shown so far, and the partition it stands in.
 type step struct {
 	version   int32
-	partition int32
+	partition int16
+	scattered bool // the order stands in several partitions
 }
 
 // of returns the order's step, which is zero for an order that has not been seen.

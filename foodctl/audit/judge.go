@@ -160,7 +160,9 @@ func (j *judge) arrive(number int, rec *kgo.Record) {
 func (j *judge) inOrder(rec *kgo.Record, m topic.Message) {
 	step := j.orders.of(m.Order)
 	switch {
-	case step.version != 0 && step.partition != rec.Partition:
+	case step.scattered: // counted, and between partitions there is no order to judge
+	case step.version != 0 && step.partition != int16(rec.Partition):
+		step.scattered = true
 		j.report.Counts.OutOfOrder++
 		j.list.add(offender(OutOfOrder, rec, m.Event,
 			fmt.Sprintf("version %d of this order is in partition %d", step.version, step.partition)))
@@ -168,7 +170,7 @@ func (j *judge) inOrder(rec *kgo.Record, m topic.Message) {
 		j.report.Counts.OutOfOrder++
 		j.list.add(offender(OutOfOrder, rec, m.Event, fmt.Sprintf("comes after version %d", step.version)))
 	default:
-		step.version, step.partition = int32(m.Version), rec.Partition
+		step.version, step.partition = int32(m.Version), int16(rec.Partition)
 	}
 }
 

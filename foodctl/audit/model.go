@@ -47,7 +47,7 @@ func modelOffsets(ctx context.Context, db querier, topic string, partitions int)
 		part int
 		o    = modelOffset{known: true}
 	)
-	rows, _ := db.Query(ctx, selectOffsets, topic)
+	rows, _ := db.Query(ctx, selectOffsets, topic) //nolint:rowserrcheck // ForEachRow checks it
 	_, err := pgx.ForEachRow(rows, []any{&part, &o.topicID, &o.next, &o.applied, &o.duplicates}, func() error {
 		if part >= partitions {
 			return fmt.Errorf("projection_offsets has partition %d, the topic has %d partitions", part, partitions)

@@ -63,7 +63,7 @@ type Counts struct {
 	Duplicates int64 `json:"duplicates"`   // records beyond the first of an event id
 	Missing    int64 `json:"missing"`      // events of the cut that the relay has passed and the topic lacks
 	Extra      int64 `json:"extra"`        // records whose event no snapshot of the outbox has
-	OutOfOrder int64 `json:"out_of_order"` // records that follow a later version of their order, or stand in another partition
+	OutOfOrder int64 `json:"out_of_order"` // records that follow a later version of their order, and orders in more than one partition
 	Mismatched int64 `json:"mismatched"`   // records that differ from their outbox row
 	Torn       int64 `json:"torn"`         // source transactions whose events are not all there and numbered 0..last
 	Pending    int64 `json:"pending"`      // events of the cut that have not arrived, and may yet: no finding, but undecided

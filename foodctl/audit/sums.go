@@ -157,7 +157,7 @@ func (s *sums) compare(ctx context.Context, tx pgx.Tx, report *ReadModel, list *
 }
 
 // compareSums takes each row off what must be there; what is left over at the end is missing.
-func compareSums[K comparable, V comparable](
+func compareSums[K, V comparable](
 	ctx context.Context, tx pgx.Tx, name, query string, must map[K]V, list *findings,
 	scan func(pgx.CollectableRow) (K, V, error),
 ) (Table, error) {

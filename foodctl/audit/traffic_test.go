@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
@@ -53,5 +54,40 @@ func TestHoldsWhileTrafficFlows(t *testing.T) {
 	}
 	if beyond == 0 {
 		t.Error("no audit saw an event from after its cut: there was no traffic")
+	}
+}
+
+// The read model goes to and fro between two states, each of them right, as fast as it can. An audit that put one
+// together from pieces of both would find faults that are not there.
+func TestComparesOneSnapshotOfTheReadModel_I8(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).withModel()
+	w.live(8)
+	w.publish(w.unpublished())
+	first := maps.Clone(w.moved)
+	w.live(8)
+	w.publish(w.unpublished())
+	both := w.moved
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range 10 {
+			if r, err := audit.Run(t.Context(), w.cfg); err != nil || r.Verdict != audit.Holds {
+				show(t, r)
+				t.Errorf("verdict %s, %v, want holds", r.Verdict, err)
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ended:
+			return
+		default:
+		}
+		w.moved = first
+		w.project()
+		w.moved = both
+		w.project()
 	}
 }

@@ -92,7 +92,7 @@ func TestUndecidedBehindAnOpenTransaction(t *testing.T) {
 
 func TestUndecidedWhenSomethingIsAway(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,20 +100,22 @@ func TestUndecidedWhenSomethingIsAway(t *testing.T) {
 	closed.Close()
 	w := newWorld(t)
 	w.cfg.Timeout = time.Second
+	empty, unknown := testenv.Empty(t), testenv.Name(t)
 	cases := []struct {
 		name   string
 		change func(*audit.Config)
 		why    string
 	}{
 		{"orders database", func(c *audit.Config) { c.OrdersURL = "postgres://u:geheim@" + nobody + "/orders" }, "orders database:"},
-		{"schema", func(c *audit.Config) { c.OrdersURL = testenv.Empty(t) }, "foodctl migrate"},
+		{"schema", func(c *audit.Config) { c.OrdersURL = empty }, "foodctl migrate"},
 		{"read model", func(c *audit.Config) { c.ReadModelURL = "postgres://u:geheim@" + nobody + "/readmodel" }, "read model's database:"},
 		{"broker", func(c *audit.Config) { c.Brokers = []string{nobody} }, "is Kafka running at"},
-		{"topic", func(c *audit.Config) { c.Topic = testenv.Name(t) }, "foodctl topics"},
-		{"slot", func(c *audit.Config) { c.Slot = testenv.Name(t) }, "start the relay"},
+		{"topic", func(c *audit.Config) { c.Topic = unknown }, "foodctl topics"},
+		{"slot", func(c *audit.Config) { c.Slot = unknown }, "start the relay"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			cfg := w.cfg
 			c.change(&cfg)
 			r, err := audit.Run(t.Context(), cfg)
