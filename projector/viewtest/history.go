@@ -21,7 +21,7 @@ type Event struct {
 	Data        event.Data
 }
 
-var epoch = time.Date(2026, 11, 23, 9, 58, 40, 0, time.UTC) // close to the end of an hour
+var epoch = time.Date(2026, 11, 23, 9, 59, 48, 0, time.UTC) // close to the end of an hour
 
 // History makes n events of so many orders at a time, interleaved. It is the same for the same seed. Offsets have gaps, as
 // those of a log with control records have.
