@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/golang-migrate/migrate/v4"
@@ -24,16 +25,15 @@ import (
 
 // Up applies what is missing of the schema to the database at the URL. It does nothing if nothing is missing.
 // When ctx ends it stops after the file that is running.
-func Up(ctx context.Context, url string, s sql.Schema) error {
-	return run(ctx, url, s, (*migrate.Migrate).Up)
-}
+func Up(ctx context.Context, url string, s sql.Schema) error { return run(ctx, url, s, +1) }
 
 // Down takes the whole schema away, data included. Roles stay: they belong to the cluster.
-func Down(ctx context.Context, url string, s sql.Schema) error {
-	return run(ctx, url, s, (*migrate.Migrate).Down)
-}
+// When ctx ends it stops after the file that is running.
+func Down(ctx context.Context, url string, s sql.Schema) error { return run(ctx, url, s, -1) }
 
-func run(ctx context.Context, url string, s sql.Schema, do func(*migrate.Migrate) error) (err error) {
+// run goes file by file in a direction, and not with the library's own Up and Down: stopping those between two files is a
+// data race in the library, and leaves its goroutines behind.
+func run(ctx context.Context, url string, s sql.Schema, direction int) (err error) {
 	m, err := open(ctx, url, s)
 	if err != nil {
 		return fmt.Errorf("migrate %s: %w", s.Name, err)
@@ -42,23 +42,16 @@ func run(ctx context.Context, url string, s sql.Schema, do func(*migrate.Migrate
 		fromSource, fromDatabase := m.Close()
 		err = errors.Join(err, fromSource, fromDatabase)
 	}()
-	done := make(chan struct{})
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		select {
-		case <-ctx.Done():
-			m.GracefulStop <- true // buffered, and read between two files
-		case <-done:
+	for ctx.Err() == nil {
+		err := m.Steps(direction)
+		if err == os.ErrNotExist { //nolint:errorlint // bare, it says that no file is left; wrapped, that one is missing
+			return nil
 		}
-	}()
-	err = do(m)
-	close(done)
-	<-stopped
-	if errors.Is(err, migrate.ErrNoChange) {
-		err = nil
+		if err != nil {
+			return explain(s, err)
+		}
 	}
-	return errors.Join(explain(s, err), ctx.Err())
+	return fmt.Errorf("migrate %s: %w", s.Name, ctx.Err())
 }
 
 func open(ctx context.Context, url string, s sql.Schema) (*migrate.Migrate, error) {
@@ -92,9 +85,6 @@ const lockTimeout = time.Minute
 
 // explain says which migration failed, where, and what to do next.
 func explain(s sql.Schema, err error) error {
-	if err == nil {
-		return nil
-	}
 	if dirty, ok := errors.AsType[migrate.ErrDirty](err); ok {
 		return fmt.Errorf("migrate %s: migration %d broke off, and it is not known whether it took effect: look, and then run "+
 			"UPDATE schema_migrations SET version = <%d if it did, %d if it did not>, dirty = false; and migrate again",
@@ -102,6 +92,10 @@ func explain(s sql.Schema, err error) error {
 	}
 	if failed, ok := errors.AsType[database.Error](err); ok {
 		return fmt.Errorf("migrate %s: line %d of %.60q...: %w", s.Name, failed.Line, failed.Query, failed.OrigErr)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("migrate %s: %w: this program knows versions up to %d, so take the newer one that made this schema",
+			s.Name, err, s.Newest)
 	}
 	return fmt.Errorf("migrate %s: %w", s.Name, err)
 }

@@ -223,7 +223,11 @@ func TestUpStopsAfterTheRunningFileWhenItsContextEnds(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- migrate.Up(ctx, url, s) }()
 	for waiting := false; !waiting; { // until the first file runs
-		const selectWaiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+		const selectWaiting = `
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
 		if err := holder.QueryRow(t.Context(), selectWaiting).Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
@@ -237,6 +241,20 @@ func TestUpStopsAfterTheRunningFileWhenItsContextEnds(t *testing.T) {
 	err := holder.QueryRow(t.Context(), "SELECT to_regclass('a') IS NOT NULL, to_regclass('b') IS NOT NULL").Scan(&a, &b)
 	if err != nil || !a || b {
 		t.Errorf("got a %t, b %t, %v; want the first file whole and the second not at all", a, b, err)
+	}
+}
+
+func TestSchemaOfANewerProgramIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	url := testenv.Orders(t)
+	if _, err := connect(t, url).Exec(t.Context(), "UPDATE schema_migrations SET version = 9000"); err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]func(context.Context, string, sql.Schema) error{"Up": migrate.Up, "Down": migrate.Down} {
+		err := run(t.Context(), url, sql.Orders)
+		if err == nil || !strings.Contains(err.Error(), "version 9000") || !strings.Contains(err.Error(), "take the newer one") {
+			t.Errorf("%s: got %v, want what to do", name, err)
+		}
 	}
 }
 
