@@ -114,18 +114,19 @@ func TestConfirmNeverGoesBack_I5(t *testing.T) {
 func TestLastConfirmReachesTheServerWhenTheStreamEnds(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	r := s.stream()
-	insert(t, s.db, 1)
-	end := r.transaction().end
-	r.cancel()
-	r.Confirm(end)
-	if err := <-r.done; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	r.Confirm(end + 1) // too late, and of no harm
-	s.free()
-	if got := s.inspect().Confirmed; got > end {
-		t.Errorf("confirmed up to %s, want %s at most", got, end)
+	for range 5 {
+		r := s.stream()
+		insert(t, s.db, 1)
+		end := r.transaction().end
+		r.Confirm(end)
+		if err := r.stop(); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		r.Confirm(end + 1) // too late, and of no harm
+		s.free()
+		if got := s.inspect().Confirmed; got != end {
+			t.Errorf("confirmed up to %s, want %s", got, end)
+		}
 	}
 }
 

@@ -176,7 +176,7 @@ func TestRowsKeepTheirBytesWhileOthersAreDecoded(t *testing.T) {
 	t.Parallel()
 	d := announcedDecoder(t, announced...)
 	var rows []outbox.Row
-	for n := range 5000 { // several blocks of the arena
+	for n := range 2000 { // several blocks of the arena
 		row, err := d.insert(insertMessage(outboxOID, values(exampleRow(n))...)[1:])
 		if err != nil {
 			t.Fatal(err)
