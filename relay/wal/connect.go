@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ func Connect(ctx context.Context, url string) (*pgconn.PgConn, error) {
 	} {
 		config.RuntimeParams[name] = value
 	}
+	config.DialFunc = (&net.Dialer{Control: boundSilence}).DialContext
 	return pgconn.ConnectConfig(ctx, config)
 }
 
