@@ -55,7 +55,7 @@ func Fetch(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(scratch)
+	defer os.RemoveAll(scratch) //nolint:errcheck // the next run makes its own
 	file, jars := filepath.Join(scratch, "pom.xml"), filepath.Join(scratch, "jars")
 	if err := os.WriteFile(file, pom, 0o600); err != nil {
 		return "", err

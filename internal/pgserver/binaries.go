@@ -94,7 +94,7 @@ func fetch(cache, root string, release embedded.PostgresVersion) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer os.RemoveAll(scratch) //nolint:errcheck // the next run makes its own
 	data := filepath.Join(scratch, "data")
 	major, _, _ := strings.Cut(string(release), ".")
 	if err := os.Mkdir(data, 0o755); err != nil {

@@ -99,7 +99,7 @@ func (c *cluster) initdb(ctx context.Context) error {
 	if err := os.Mkdir(scratch, 0o700); err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer os.RemoveAll(scratch) //nolint:errcheck // the next run removes it first
 	secret := filepath.Join(scratch, "password")
 	if err := os.WriteFile(secret, []byte(c.Password+"\n"), 0o600); err != nil {
 		return err
@@ -143,7 +143,7 @@ func (c *cluster) start(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(filepath.Join(c.Binaries, "postgres"), c.arguments(port)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(c.Binaries, "postgres"), c.arguments(port)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = environment()
 	cmd.Dir = "/"
@@ -169,8 +169,10 @@ func (c *cluster) start(ctx context.Context) (*Server, error) {
 }
 
 func (c *cluster) arguments(port int) []string {
-	args := []string{"-D", dataDir(c.Dir), "-c", "port=" + strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "logging_collector=off"}
+	args := []string{
+		"-D", dataDir(c.Dir), "-c", "port=" + strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "logging_collector=off",
+	}
 	for name, value := range c.Settings {
 		args = append(args, "-c", name+"="+value)
 	}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println(s.URL(pgserver.Superuser, "postgres"))
+		fmt.Fprintln(os.Stdout, s.URL(pgserver.Superuser, "postgres"))
 		<-s.Done()
 		return
 	}
@@ -153,36 +153,42 @@ func TestStartSaysWhatIsInTheWay(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
 		name  string
-		setup func(t *testing.T) pgserver.Config
+		setup func(*testing.T) pgserver.Config
 		want  []string
 	}{
 		{"data of another major version", func(t *testing.T) pgserver.Config {
+			t.Helper()
 			c := config(dir(t))
 			c.Version = "18"
 			write(t, filepath.Join(c.Dir, "data", "PG_VERSION"), "16\n")
 			return c
 		}, []string{"holds the data of PostgreSQL 16", "PostgreSQL 18 was asked for", "ask for 16, or move the directory away"}},
 		{"a version that nobody supports", func(t *testing.T) pgserver.Config {
+			t.Helper()
 			c := config(dir(t))
 			c.Version = "9"
 			return c
 		}, []string{`PostgreSQL "9": choose 15, 16, 17 or 18`}},
 		{"a taken port", func(t *testing.T) pgserver.Config {
+			t.Helper()
 			c := config(dir(t))
 			c.Port = start(t, config(dir(t))).Port()
 			return c
 		}, []string{"port ", " is taken: stop what listens there, or choose another port"}},
 		{"a directory in use", func(t *testing.T) pgserver.Config {
+			t.Helper()
 			c := config(dir(t))
 			start(t, c)
 			return c
 		}, []string{"another server, process ", "has the directory"}},
 		{"a setting that is none", func(t *testing.T) pgserver.Config {
+			t.Helper()
 			c := config(dir(t))
 			c.Settings["no_such_setting"] = "1"
 			return c
 		}, []string{"no_such_setting", "postgres.log"}},
 		{"a password that is not the cluster's", func(t *testing.T) pgserver.Config {
+			t.Helper()
 			c := config(dir(t))
 			if err := start(t, c).Stop(t.Context(), pgserver.Immediate); err != nil {
 				t.Fatal(err)
@@ -246,7 +252,7 @@ func start(t *testing.T, c pgserver.Config) *pgserver.Server {
 // dir is a directory that the unprivileged user can enter, which t.TempDir is not.
 func dir(t *testing.T) string {
 	t.Helper()
-	d, err := os.MkdirTemp("", "pgserver-")
+	d, err := os.MkdirTemp("", "pgserver-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

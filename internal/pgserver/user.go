@@ -38,7 +38,7 @@ func unprivileged(data string) (*account, error) {
 		gid, errGID := strconv.Atoi(u.Gid)
 		return &account{name: name, uid: uid, gid: gid}, errors.Join(errUID, errGID)
 	}
-	return nil, errors.New("Postgres does not run as root, and there is no user postgres or nobody to run it: run this as another user")
+	return nil, errors.New("no server can run as root, and there is no user postgres or nobody to run it: run this as another user")
 }
 
 // apply makes the command run as the account.
@@ -73,7 +73,7 @@ func (a *account) reaches(dir string) error {
 			return err
 		}
 		if !a.enters(info) {
-			return fmt.Errorf("Postgres cannot run as root, and %s, who runs it instead, cannot enter %s: "+
+			return fmt.Errorf("no server can run as root, and %s, who runs it instead, cannot enter %s: "+
 				"choose a directory that others can enter, such as one under /var/tmp, or run this as another user", a.name, d)
 		}
 		if d == filepath.Dir(d) {

@@ -20,7 +20,8 @@ func Free() (int, error) {
 	for range 100 {
 		port := first + rand.IntN(end-first)
 		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+		l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // it waits for nothing
+		if err == nil {
 			return port, l.Close()
 		}
 	}

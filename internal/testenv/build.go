@@ -67,7 +67,7 @@ func build(program, path string) error {
 	if race {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, module+"/"+program)...).CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", append(args, module+"/"+program)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build %s: %w\n%s", program, err, strings.TrimSpace(string(out)))
 	}

@@ -51,7 +51,7 @@ func docker(ctx context.Context) (host string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer provider.Close()
+	defer provider.Close() //nolint:errcheck // it was only asked
 	if err := provider.Health(ctx); err != nil {
 		return "", err
 	}
@@ -196,7 +196,7 @@ func (k *kafkaContainer) kill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer engine.Close() //nolint:errcheck // the call that it served counts
 	if _, err = engine.ContainerKill(ctx, k.GetContainerID(), client.ContainerKillOptions{Signal: "SIGKILL"}); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (k *kafkaContainer) gone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer engine.Close() //nolint:errcheck // the call that it served counts
 	gone := engine.ContainerWait(ctx, k.GetContainerID(), client.ContainerWaitOptions{Condition: "not-running"})
 	select {
 	case <-gone.Result:

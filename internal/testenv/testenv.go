@@ -57,7 +57,7 @@ func Name(t testing.TB) string {
 		return '_'
 	}, strings.ToLower(t.Name()))
 	random := make([]byte, 6)
-	rand.Read(random) //nolint:errcheck // never returns an error
+	rand.Read(random)
 	return clean[:min(len(clean), most)] + "_" + hex.EncodeToString(random)
 }
 

@@ -35,7 +35,7 @@ func TestDatabasesAreMigratedAndNobodyElses(t *testing.T) {
 	}
 }
 
-func TestDatabaseWithASlotGoesWithItsTest(t *testing.T) {
+func TestDatabaseWithASlotGoesWithItsTest(t *testing.T) { //nolint:tparallel // the end of its subtest is waited for
 	t.Parallel()
 	slot := testenv.Name(t)
 	t.Run("use", func(t *testing.T) {
