@@ -73,14 +73,13 @@ func (c *Consumer) member(ctx context.Context, id int) error {
 	for {
 		err := c.session(ctx, id, log)
 		c.status.joined(id, errNotJoined)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errRejoin):
-			log.WarnContext(ctx, "leaving the group and joining again", "err", err)
-		default:
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the session ended because it was told to
+		}
+		if !errors.Is(err, errRejoin) {
 			return fmt.Errorf("group member %d: %w", id, err)
 		}
+		log.WarnContext(ctx, "left the group to join again", "err", err)
 		if !sleep(ctx, backoff(1)) {
 			return nil
 		}

@@ -78,7 +78,8 @@ func (r *rig) start(members int, change ...func(*Config)) *process {
 	log := slog.New(slog.NewTextHandler(r.Output(), nil))
 	ctx, cancel := context.WithCancel(r.Context())
 	done := make(chan error, 1)
-	go func() { done <- New(cfg, view.New(r.connect(8), r.topic), log, p.metrics, p.health).Run(ctx) }()
+	c := New(cfg, view.New(r.connect(8), r.topic), log, p.metrics, p.health)
+	go func() { done <- c.Run(ctx) }()
 	p.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -42,7 +42,7 @@ func (s *session) newWorker(ctx context.Context, part int32, p *view.Partition) 
 	w := &worker{session: s, part: part, state: p, done: make(chan struct{})}
 	w.changed = sync.NewCond(&w.mu)
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(w.ctx, func() { w.drain() })
+	context.AfterFunc(w.ctx, w.drain) //nolint:contextcheck // it has no context to pass on
 	offset, _ := p.Next()
 	w.position.Store(offset)
 	return w

@@ -27,7 +27,6 @@ type bench struct {
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	t.Parallel()
 	pool := connect(t, testenv.ReadModel(t))
 	return &bench{T: t, pool: pool, view: New(pool, testTopic)}
 }
@@ -96,6 +95,7 @@ func folded(events []Event) viewtest.Tables {
 }
 
 func TestTablesDependOnTheEventsAloneNotOnTheBatches_I10(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	rapid.Check(t, func(r *rapid.T) {
 		b.empty()
@@ -129,6 +129,7 @@ func (b *bench) empty() {
 }
 
 func TestABatchAppliedTwiceIsFenced_I8(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(1, 5, 60)
 	p := b.claim("one")
@@ -146,6 +147,7 @@ func TestABatchAppliedTwiceIsFenced_I8(t *testing.T) {
 }
 
 func TestAnOverTakenOwnerAppliesNothing_I8(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(2, 5, 60)
 	old := b.claim("old")
@@ -159,6 +161,7 @@ func TestAnOverTakenOwnerAppliesNothing_I8(t *testing.T) {
 }
 
 func TestEachPartOfTheFenceFencesByItself_I8(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	for name, change := range map[string]string{
 		"another claim since":                       `SET owner_epoch = owner_epoch + 1`,
@@ -177,6 +180,7 @@ func TestEachPartOfTheFenceFencesByItself_I8(t *testing.T) {
 }
 
 func TestALowerVersionIsIgnoredAndCounted_I9(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(4, 4, 50)
 	p := b.claim("one")
@@ -201,6 +205,7 @@ func TestALowerVersionIsIgnoredAndCounted_I9(t *testing.T) {
 }
 
 func TestAHoleIsNeverApplied_I9(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(5, 4, 50)
 	lost := 20
@@ -227,6 +232,7 @@ func TestAHoleIsNeverApplied_I9(t *testing.T) {
 }
 
 func TestABatchBehindThePositionIsRefused(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(6, 4, 20)
 	p := b.claim("one")
@@ -237,6 +243,7 @@ func TestABatchBehindThePositionIsRefused(t *testing.T) {
 }
 
 func TestACancelledBatchLeavesNothing_I8(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(7, 4, 20)
 	p := b.claim("one")

@@ -81,6 +81,7 @@ func (b *bench) until(query string, args ...any) {
 }
 
 func TestAHangingOwnerIsPassedByItsSessionsLimits(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(21, 5, 60)
 	old := b.claim("old")
@@ -109,6 +110,7 @@ func TestAHangingOwnerIsPassedByItsSessionsLimits(t *testing.T) {
 }
 
 func TestAClaimRefusesALogThatTheReadModelWasNotMadeFrom_I8(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	events := history(22, 5, 60)
 	p := b.claim("one")
@@ -148,6 +150,7 @@ func TestAClaimRefusesALogThatTheReadModelWasNotMadeFrom_I8(t *testing.T) {
 }
 
 func TestClaimsOfManyPartitionsAtOnceDoNotDeadlock(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	log := Log{testTopicID, map[int32]Bounds{}}
 	for part := range int32(12) {
@@ -170,6 +173,7 @@ func TestClaimsOfManyPartitionsAtOnceDoNotDeadlock(t *testing.T) {
 }
 
 func TestASchemaThatRejectsARowIsPermanent(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	p := b.claim("one")
 	if _, err := b.pool.Exec(t.Context(), `ALTER TABLE order_summary ADD CONSTRAINT order_summary_never CHECK (false)`); err != nil {

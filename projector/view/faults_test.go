@@ -79,8 +79,10 @@ func (b *bench) faulty(f *faults) *pgxpool.Pool {
 // TestAConnectionThatBreaksAnywhereChangesNothing_I8 breaks each single write and read of a claim and four batches, until
 // the fault no longer fires; the tables must be those of a run without a fault, every time.
 func TestAConnectionThatBreaksAnywhereChangesNothing_I8(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"lost", "half", "sent", "read"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			b := setup(t)
 			events := history(30, 6, 80)
 			want := folded(events)

@@ -79,7 +79,7 @@ func (f *fold) all(events []Event) error {
 }
 
 // one folds an event into its order.
-// I9: an event is applied iff its version is the order's version + 1
+// I9: an event is applied iff its version is the order's version + 1.
 func (f *fold) one(e Event) error {
 	o := f.orders[e.Order]
 	if o == nil {
