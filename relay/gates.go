@@ -77,7 +77,7 @@ func (s *session) switchPoint(ctx context.Context, now *checkpoint.Observed) err
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }() // nothing was written
 	now.SwitchPoint, _, err = wal.SwitchPoint(ctx, conn, now.Source.Timeline, s.cp.Source.Timeline)
 	return err
 }

@@ -177,7 +177,7 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 	if s.database, err = r.connect(ctx); err != nil {
 		return err
 	}
-	defer s.database.Close(context.WithoutCancel(ctx))
+	defer func() { _ = s.database.Close(context.WithoutCancel(ctx)) }() // nothing was written
 	if err := sql.Check(ctx, s.database, sql.Orders); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func newSwitchable(t *testing.T) *switchable {
 	s := &switchable{back: make(chan struct{})}
 	close(s.back)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
-		l, err := net.Listen(network, address) //nolint:noctx // closed with the cluster
+		l, err := net.Listen(network, address)
 		return gatedListener{l, s}, err
 	}))
 	if err != nil {
@@ -180,7 +180,7 @@ func TestFastShutdownOfPostgresEnds_I5(t *testing.T) {
 				broker.cut()
 				s.write(200, 10)
 			}
-			s.db.Close(t.Context())
+			_ = s.db.Close(t.Context())
 			began := time.Now()
 			cluster.Stop(pgserver.Fast)
 			t.Logf("a fast shutdown took %v", time.Since(began))
@@ -267,7 +267,9 @@ func TestLargeTransactionIsSplitAtARecordedPlace_I3(t *testing.T) {
 		go func() { done <- s.relay().supervise(ctx, t.Context()) }()
 		s.wait("part of the transaction", func() bool { return s.checkpoint().Events > at })
 		cancel() // not a stop: everything under way fails
-		<-done
+		if err := <-done; err == nil {
+			t.Fatal("a relay that was cut off in the middle says that it has finished")
+		}
 	}
 	s.start()
 	for i, m := range s.published() {

@@ -48,18 +48,17 @@ func Connect(brokers []string, log *slog.Logger) (*kgo.Client, error) {
 	return client, nil
 }
 
-// clientLog passes on what the client warns of. What it says at Info is one line a transaction and more.
+// clientLog passes on what the client warns of, and everything when the log wants everything: what the client says at
+// Info is several lines a transaction.
 func clientLog(log *slog.Logger) kgo.Opt {
-	if log.Enabled(context.Background(), slog.LevelDebug) {
-		return kgo.WithLogger(kslog.New(log))
-	}
 	return kgo.WithLogger(kslog.New(slog.New(warnings{log.Handler()})))
 }
 
 type warnings struct{ slog.Handler }
 
+// Enabled implements slog.Handler.
 func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+	return h.Handler.Enabled(ctx, l) && (l >= slog.LevelWarn || h.Handler.Enabled(ctx, slog.LevelDebug))
 }
 
 // Inspect looks the topic up. It returns an error that wraps ErrUnusable if the topic does not exist or the brokers'
