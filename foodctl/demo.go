@@ -79,16 +79,18 @@ func (c *killCmd) config(ctx context.Context) (stack.Config, error) {
 		return stack.Config{}, err
 	}
 	// MkdirTemp shuts others out, and Postgres may have to run as another user.
-	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // what is secret in it has its own mode
+	if err := os.Chmod(path, 0o755); err != nil { // what is secret in it has its own mode
 		return stack.Config{}, err
 	}
 	dir, err := stack.OpenDirectory(path)
 	if err != nil {
 		return stack.Config{}, err
 	}
-	return stack.Config{Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: ports,
+	return stack.Config{
+		Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: ports,
 		Names: stack.ScratchNames("demo_" + strings.ToLower(rand.Text()[:8])), Relays: c.Relays, Projectors: c.Projectors,
-		Traffic: stack.Traffic{Rate: c.Rate, Seed: c.Seed, Writers: c.Writers}}, nil
+		Traffic: stack.Traffic{Rate: c.Rate, Seed: c.Seed, Writers: c.Writers},
+	}, nil
 }
 
 // close stops the system and removes it, unless there is something to look at.

@@ -46,8 +46,10 @@ type portFlags struct {
 }
 
 func (p portFlags) ports() stack.Ports {
-	return stack.Ports{OrderService: p.OrderservicePort, Relay: p.RelayPort, Projector: p.ProjectorPort, Postgres: p.PostgresPort,
-		Broker: p.BrokerPort}
+	return stack.Ports{
+		OrderService: p.OrderservicePort, Relay: p.RelayPort, Projector: p.ProjectorPort, Postgres: p.PostgresPort,
+		Broker: p.BrokerPort,
+	}
 }
 
 // defaultDirectory is .foodpipeline in the repository, or in the working directory if this is not run from one. If this

@@ -36,7 +36,7 @@ type killer struct {
 const rereadMetric = "relay_recovered_transactions_skipped_total"
 
 func newKiller(s *session, c *killCmd) *killer {
-	return &killer{session: s, times: c.Times, every: c.Every, all: c.All, dice: rand.New(rand.NewPCG(c.Seed, 0)), //nolint:gosec // repeatable
+	return &killer{session: s, times: c.Times, every: c.Every, all: c.All, dice: rand.New(rand.NewPCG(c.Seed, 0)), // repeatable
 		kills: make(map[string]int), reread: make(map[string]float64)}
 }
 
@@ -57,8 +57,15 @@ func (k *killer) run(ctx context.Context) error {
 	})
 	if watching != nil {
 		stop()
-		<-ended
-		return watching
+		return errors.Join(watching, ignoreCancel(<-ended))
+	}
+	return err
+}
+
+// ignoreCancel drops the error of having been told to stop.
+func ignoreCancel(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
 	}
 	return err
 }
@@ -70,7 +77,7 @@ func (k *killer) killAll(ctx context.Context) error {
 		// Three of four victims are at work when it hits them, at any moment of it. The fourth is hit as soon as its
 		// process is there, mostly while it is still starting.
 		working := k.dice.IntN(4) > 0
-		moment := rand.N(k.every/4 + 1) //nolint:gosec // not a secret, and no seed could repeat a race
+		moment := rand.N(k.every/4 + 1) // not a secret, and no seed could repeat a race
 		if err := pause(ctx, time.Until(next.Add(moment))); err != nil {
 			return err
 		}

@@ -31,7 +31,9 @@ type process struct {
 
 	t      *testing.T
 	lines  chan line
-	stderr bytes.Buffer
+	ended  chan struct{} // closed when the process is gone
+	err    error         // how it ended; read after ended
+	stderr bytes.Buffer  // read after ended
 }
 
 // line is any of the objects that foodctl writes.
@@ -50,7 +52,7 @@ func foodctl(t *testing.T, args ...string) *process {
 	for _, name := range []string{"orderservice", "relay", "projector"} {
 		testenv.Build(t, name)
 	}
-	p := &process{Cmd: exec.Command(testenv.Build(t, "foodctl"), args...), t: t, lines: make(chan line, 1000)} //nolint:noctx // killed below
+	p := &process{Cmd: exec.Command(testenv.Build(t, "foodctl"), args...), t: t, lines: make(chan line, 1000), ended: make(chan struct{})}
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -59,9 +61,9 @@ func foodctl(t *testing.T, args ...string) *process {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	read := make(chan struct{})
 	go func() {
-		defer close(read)
+		defer close(p.ended)
+		defer func() { p.err = p.Wait() }()
 		defer close(p.lines)
 		for scanner := bufio.NewScanner(out); scanner.Scan(); {
 			var l line
@@ -74,8 +76,7 @@ func foodctl(t *testing.T, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		_ = p.Process.Kill() // it may have ended
-		<-read
-		_ = p.Wait()
+		<-p.ended
 	})
 	return p
 }
@@ -88,6 +89,7 @@ func (p *process) until(what string, is func(line) bool) line {
 		select {
 		case l, more := <-p.lines:
 			if !more {
+				<-p.ended
 				p.t.Fatalf("foodctl ended before %s: %s", what, p.stderr.String())
 			}
 			if is(l) {
@@ -114,14 +116,12 @@ func (p *process) exit() int {
 	p.t.Helper()
 	timeout := time.AfterFunc(limit, func() { _ = p.Process.Kill() })
 	defer timeout.Stop()
-	for range p.lines { // Wait must not be called before all is read
-	}
-	err := p.Wait()
-	if exit, is := errors.AsType[*exec.ExitError](err); is {
+	<-p.ended
+	if exit, is := errors.AsType[*exec.ExitError](p.err); is {
 		return exit.ExitCode()
 	}
-	if err != nil {
-		p.t.Fatal(err)
+	if p.err != nil {
+		p.t.Fatal(p.err)
 	}
 	return 0
 }
@@ -179,20 +179,22 @@ func alive(pid int) bool {
 // under when the tests run as root.
 func place(t *testing.T) (dir string, flags []string, ports stack.Ports) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "foodctl-test-")
+	dir, err := os.MkdirTemp("", "foodctl-test-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(dir, 0o755); err != nil { // see above
 		t.Fatal(err)
 	}
 	if ports, err = stack.FreePorts(t.Context(), 1, 2); err != nil {
 		t.Fatal(err)
 	}
 	dir = filepath.Join(dir, "data")
-	return dir, []string{"up", "--json", "--data-dir", dir,
+	return dir, []string{
+		"up", "--json", "--data-dir", dir,
 		fmt.Sprintf("--orderservice-port=%d", ports.OrderService), fmt.Sprintf("--relay-port=%d", ports.Relay),
 		fmt.Sprintf("--projector-port=%d", ports.Projector), fmt.Sprintf("--postgres-port=%d", ports.Postgres),
-		fmt.Sprintf("--broker-port=%d", ports.Broker)}, ports
+		fmt.Sprintf("--broker-port=%d", ports.Broker),
+	}, ports
 }

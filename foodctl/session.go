@@ -52,8 +52,10 @@ func openSession(ctx context.Context, c stack.Config, screen *status.Screen, sty
 	for _, p := range s.Projectors {
 		projectors = append(projectors, p.URL)
 	}
-	s.collector, err = status.Open(ctx, status.Config{OrdersURL: s.OrdersURL(), ReadModelURL: s.ReadModelURL(),
-		Brokers: broker.Seeds(s.Brokers()), Topic: c.Names.Topic, Projectors: projectors})
+	s.collector, err = status.Open(ctx, status.Config{
+		OrdersURL: s.OrdersURL(), ReadModelURL: s.ReadModelURL(),
+		Brokers: broker.Seeds(s.Brokers()), Topic: c.Names.Topic, Projectors: projectors,
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
@@ -207,8 +209,10 @@ func (s *session) drain(ctx context.Context, patience time.Duration) (arrived bo
 
 // audit checks what the pipeline did. Its verdict is the exit code.
 func (s *session) audit(ctx context.Context) (audit.Report, error) {
-	return audit.Run(ctx, audit.Config{OrdersURL: s.OrdersURL(), ReadModelURL: s.ReadModelURL(), Brokers: broker.Seeds(s.Brokers()),
-		Topic: s.names.Topic, Slot: s.names.Slot, Log: s.log})
+	return audit.Run(ctx, audit.Config{
+		OrdersURL: s.OrdersURL(), ReadModelURL: s.ReadModelURL(), Brokers: broker.Seeds(s.Brokers()),
+		Topic: s.names.Topic, Slot: s.names.Slot, Log: s.log,
+	})
 }
 
 // verdictError is the exit code of a verdict: 0 holds, 1 violated, 2 undecided. The report has said the rest.

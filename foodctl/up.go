@@ -86,9 +86,11 @@ func (c *upCmd) directory(ctx context.Context) (*stack.Directory, error) {
 func (c *upCmd) config(dir *stack.Directory) stack.Config {
 	names := stack.DefaultNames()
 	names.Topic = c.Topic
-	return stack.Config{Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: c.ports(), Names: names,
+	return stack.Config{
+		Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: c.ports(), Names: names,
 		Relays: c.Relays, Projectors: c.Projectors,
-		Traffic: stack.Traffic{Rate: c.Rate, Orders: c.Orders, Seed: c.Seed, Writers: c.Writers}}
+		Traffic: stack.Traffic{Rate: c.Rate, Orders: c.Orders, Seed: c.Seed, Writers: c.Writers},
+	}
 }
 
 // watch runs until Ctrl-C, which is the usual end, or until the limit, and then the audit.

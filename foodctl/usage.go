@@ -36,8 +36,10 @@ func (s *session) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := result{Orders: written.Orders, Events: written.Events, PlaceSeconds: written.Last.Sub(written.First).Seconds(),
-		TotalSeconds: arrived.Sub(written.First).Seconds(), Programs: s.usages()}
+	r := result{
+		Orders: written.Orders, Events: written.Events, PlaceSeconds: written.Last.Sub(written.First).Seconds(),
+		TotalSeconds: arrived.Sub(written.First).Seconds(), Programs: s.usages(),
+	}
 	if written.Events > 0 {
 		r.OrdersRate = float64(r.Orders) / max(r.PlaceSeconds, 0.001)
 		r.EventsRate = float64(r.Events) / max(r.TotalSeconds, 0.001)

@@ -89,7 +89,7 @@ func create(ctx context.Context, admin *kadm.Client, name string, brokers int) e
 		retentionSize: kadm.StringPtr(forever),
 		minInSync:     kadm.StringPtr(strconv.Itoa(wantInSync(replicas))),
 	}
-	_, err := admin.CreateTopic(ctx, topic.Partitions, int16(replicas), settings, name) //nolint:gosec // at most 3
+	_, err := admin.CreateTopic(ctx, topic.Partitions, int16(replicas), settings, name) // at most 3
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("create topic %s: %w", name, err)
 	}
@@ -106,8 +106,10 @@ func inspect(ctx context.Context, admin *kadm.Client, name string, created bool)
 	if err != nil {
 		return Topic{}, err
 	}
-	t := Topic{Name: name, Cluster: cluster.Cluster, ID: detail.ID, Brokers: len(cluster.Brokers),
-		Replicas: detail.Partitions.NumReplicas(), Created: created}
+	t := Topic{
+		Name: name, Cluster: cluster.Cluster, ID: detail.ID, Brokers: len(cluster.Brokers),
+		Replicas: detail.Partitions.NumReplicas(), Created: created,
+	}
 	configs, err := admin.DescribeTopicConfigs(ctx, name)
 	if err != nil {
 		return Topic{}, fmt.Errorf("settings of topic %s: %w", name, err)

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -90,8 +91,8 @@ func target(source string) (string, error) {
 		return "", fmt.Errorf("a place for the programs: %w: set HOME or XDG_CACHE_HOME", err)
 	}
 	key := sha256.Sum256([]byte(source + "\x00" + strings.Join(flags(), " ")))
-	dir := filepath.Join(cache, "kafkafoodpipeline", "bin", fmt.Sprintf("%x", key[:6]))
-	return dir, os.MkdirAll(dir, 0o755) //nolint:gosec // programs are for everyone to run
+	dir := filepath.Join(cache, "kafkafoodpipeline", "bin", hex.EncodeToString(key[:6]))
+	return dir, os.MkdirAll(dir, 0o755) // programs are for everyone to run
 }
 
 // flags makes the programs record their coverage when this program is asked to.

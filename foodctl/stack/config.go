@@ -18,14 +18,18 @@ type Names struct {
 
 // DefaultNames are those of the one system that a machine usually has.
 func DefaultNames() Names {
-	return Names{OrdersDB: "orders", ReadModelDB: "readmodel", Topic: topic.Name, Slot: "food_orders",
-		Group: "food-orders-projector", Login: "foodctl"}
+	return Names{
+		OrdersDB: "orders", ReadModelDB: "readmodel", Topic: topic.Name, Slot: "food_orders",
+		Group: "food-orders-projector", Login: "foodctl",
+	}
 }
 
 // ScratchNames are those of a system that is made for a trial, and leaves no trace: id tells it from all others.
 func ScratchNames(id string) Names {
-	return Names{OrdersDB: id + "_orders", ReadModelDB: id + "_readmodel", Topic: topic.Name + "-" + id, Slot: id,
-		Group: topic.Name + "-" + id, Login: id}
+	return Names{
+		OrdersDB: id + "_orders", ReadModelDB: id + "_readmodel", Topic: topic.Name + "-" + id, Slot: id,
+		Group: topic.Name + "-" + id, Login: id,
+	}
 }
 
 // CheckpointTopic is where the relay keeps its position.

@@ -64,7 +64,7 @@ func held(path string, lock *os.File, err error) error {
 // adopt makes path, unless it is there and was made by foodctl. An empty directory counts as made by foodctl.
 func adopt(path string) error {
 	// The database server may run under another user and has to be able to pass through.
-	if err := os.MkdirAll(path, 0o755); err != nil { //nolint:gosec // see above; what is secret in it has its own mode
+	if err := os.MkdirAll(path, 0o755); err != nil { // see above; what is secret in it has its own mode
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(path, marker)); err == nil {
@@ -106,7 +106,7 @@ func (d *Directory) Remove() error {
 // Sub makes and returns a directory inside. Others may enter it, see adopt.
 func (d *Directory) Sub(name string) (string, error) {
 	path := filepath.Join(d.Path, name)
-	return path, os.MkdirAll(path, 0o755) //nolint:gosec // see adopt
+	return path, os.MkdirAll(path, 0o755) // see adopt
 }
 
 // Close gives the directory up.

@@ -76,8 +76,10 @@ func (s *Stack) run(ctx context.Context, name, program string, port int, env fun
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Program{Program: supervise.New(spec, s.config.Notify), URL: "http://" + address(port), Log: spec.Log,
-		cancel: cancel, done: make(chan struct{})}
+	p := &Program{
+		Program: supervise.New(spec, s.config.Notify), URL: "http://" + address(port), Log: spec.Log,
+		cancel: cancel, done: make(chan struct{}),
+	}
 	go func() {
 		defer close(p.done)
 		if err := p.Run(ctx); err != nil {
@@ -167,7 +169,7 @@ func (s *Stack) recover(ctx context.Context, reason string) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(spec.Path, spec.Args...) //nolint:gosec,noctx // stopped below
+	cmd := exec.Command(spec.Path, spec.Args...) //nolint:noctx // stopped below
 	cmd.Env, cmd.Stdout, cmd.Stderr = spec.Env(), log, log
 	process, err := child.Start(cmd, syscall.SIGKILL)
 	if err != nil {

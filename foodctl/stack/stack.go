@@ -6,6 +6,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -100,8 +101,10 @@ func (s *Stack) startDatabases(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.postgres, err = pgserver.Start(ctx, pgserver.Config{Dir: dir, Port: s.config.Ports.Postgres, Settings: settings,
-			Progress: s.config.Progress})
+		s.postgres, err = pgserver.Start(ctx, pgserver.Config{
+			Dir: dir, Port: s.config.Ports.Postgres, Settings: settings,
+			Progress: s.config.Progress,
+		})
 		if err != nil {
 			return err
 		}
@@ -124,7 +127,8 @@ func (s *Stack) watch(ctx context.Context) {
 		if s.stopping.Load() || ctx.Err() != nil {
 			return
 		}
-		s.failed <- fmt.Errorf("Postgres ended (%v): its log is in %s; start again, it recovers by itself", err, s.config.Directory.Path)
+		s.failed <- fmt.Errorf("Postgres ended (its log is in %s; start again, it recovers by itself): %w", s.config.Directory.Path,
+			cmp.Or(err, errors.New("somebody stopped it")))
 	}()
 }
 

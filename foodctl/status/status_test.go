@@ -54,7 +54,7 @@ func TestTheTailKnowsARepeatedEvent(t *testing.T) {
 	t.Parallel()
 	var tail Tail
 	seen := make(map[int64]bool)
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
+	r := rand.New(rand.NewPCG(1, 2)) // repeatable
 	for range 10_000 {
 		seq := 1 + r.Int64N(5_000)
 		if fresh := tail.mark(seq); fresh == seen[seq] {

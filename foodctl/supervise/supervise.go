@@ -86,7 +86,7 @@ func (p *Program) Run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", p.spec.Name, err)
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that is how it is to end
 		}
 		r.add(end.Exited(), time.Since(began))
 		detail := LastLine(p.spec.Log)
@@ -126,7 +126,7 @@ func backoff(quick int) time.Duration {
 		return 0
 	}
 	d := min(minBackoff<<min(quick-2, 10), maxBackoff)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter, not a secret
+	return d/2 + rand.N(d/2+1) // jitter, not a secret
 }
 
 // once runs the program to its end and says how it ended. An error means that it could not be started.
@@ -136,7 +136,7 @@ func (p *Program) once(ctx context.Context) (*os.ProcessState, error) {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx,gosec // stop ends it, SIGTERM first
+	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx // stop ends it, SIGTERM first
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.spec.Env(), log, log
 	process, err := child.Start(cmd, syscall.SIGKILL)
 	if err != nil {

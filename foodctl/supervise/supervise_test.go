@@ -30,8 +30,10 @@ func start(t *testing.T, script string, grace time.Duration) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &program{events: make(chan supervise.Event, 100), result: make(chan error, 1), stop: cancel}
-	spec := supervise.Spec{Name: "script", Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ,
-		Log: filepath.Join(t.TempDir(), "log"), Grace: grace, Final: []int{3}}
+	spec := supervise.Spec{
+		Name: "script", Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ,
+		Log: filepath.Join(t.TempDir(), "log"), Grace: grace, Final: []int{3},
+	}
 	p.Program = supervise.New(spec, func(e supervise.Event) { p.events <- e })
 	done := make(chan struct{})
 	go func() {
