@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
@@ -64,14 +64,16 @@ FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::js
 // they are. The batch must run in the transaction that changes the order (I1).
 func Queue(b *pgx.Batch, events []event.Event) (*pgx.QueuedQuery, error) {
 	n := len(events)
-	ids, kinds, orders, types := make([]uuid.UUID, n), make([]string, n), make([]uuid.UUID, n), make([]string, n)
+	ids, orders := make(pgtype.FlatArray[pgtype.UUID], n), make(pgtype.FlatArray[pgtype.UUID], n) // []uuid.UUID would go by reflection
+	kinds, types := make([]string, n), make([]string, n)
 	versions, payloads, headers, times := make([]int64, n), make([]string, n), make([]*string, n), make([]time.Time, n)
 	for i, e := range events {
 		h, err := marshalHeaders(e.Headers)
 		if err != nil {
 			return nil, fmt.Errorf("headers of event %s: %w", e.ID, err)
 		}
-		ids[i], kinds[i], orders[i], types[i] = e.ID, event.AggregateType, e.Order, string(e.Type)
+		ids[i], orders[i] = pgtype.UUID{Bytes: e.ID, Valid: true}, pgtype.UUID{Bytes: e.Order, Valid: true}
+		kinds[i], types[i] = event.AggregateType, string(e.Type)
 		versions[i], payloads[i], headers[i], times[i] = e.Version, string(e.Payload), h, e.At
 	}
 	return b.Queue(insert, ids, kinds, orders, types, versions, payloads, headers, times), nil
