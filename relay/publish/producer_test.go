@@ -116,6 +116,7 @@ func TestCommitWithoutAnAnswerIsDecidedByTheCheckpoint_I4(t *testing.T) {
 					answers.lost(cancel) // the relay gives up when the answer is on its way
 					return nil, nil, false
 				}
+				cluster.KeepControl() // the client tries again until it is closed
 				cancel()
 				return nil, errors.New("connection closed"), true
 			})

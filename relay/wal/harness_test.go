@@ -236,6 +236,7 @@ func (r *reader) transactions(n int) [][]string {
 // fails waits for Run to end by itself and checks that its error says what it should.
 func (r *reader) fails(want string) {
 	r.t.Helper()
+	late := time.After(patience)
 	for {
 		select {
 		case err := <-r.done:
@@ -244,7 +245,7 @@ func (r *reader) fails(want string) {
 			}
 			return
 		case <-r.Chunks():
-		case <-time.After(patience):
+		case <-late:
 			r.t.Fatal("the stream goes on")
 		}
 	}
