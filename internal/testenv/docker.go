@@ -203,6 +203,15 @@ func (k *kafkaContainer) kill(ctx context.Context) error {
 	return k.gone(ctx)
 }
 
+// stop has the engine send SIGTERM, and SIGKILL if that is not enough.
+func (k *kafkaContainer) stop(ctx context.Context) error {
+	patience := 30 * time.Second
+	if err := k.Stop(ctx, &patience); err != nil {
+		return err
+	}
+	return k.gone(ctx)
+}
+
 // gone waits until the container does not run.
 func (k *kafkaContainer) gone(ctx context.Context) error {
 	engine, err := testcontainers.NewDockerClientWithOpts(ctx)

@@ -37,6 +37,7 @@ type KafkaServer struct {
 type killable interface {
 	address() string
 	kill(ctx context.Context) error
+	stop(ctx context.Context) error  // in an orderly way
 	start(ctx context.Context) error // again, on the data that kill left
 	close(ctx context.Context) error // and its data are gone
 }
@@ -48,12 +49,7 @@ func Kafka(t testing.TB) *KafkaServer {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	k, err := startReal(ctx, startJars, startContainerBroker)
-	if err != nil && os.Getenv("BROKER") == "kafka" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
+	had(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
@@ -62,6 +58,26 @@ func Kafka(t testing.TB) *KafkaServer {
 		}
 	})
 	return &KafkaServer{t: t, broker: k}
+}
+
+// RealBroker returns the addresses of an Apache Kafka that this binary's tests share, whatever BROKER says. Where none can
+// be had the test is skipped, or fails if BROKER=kafka promises one.
+func RealBroker(t testing.TB) string {
+	t.Helper()
+	brokers, err := realBroker()
+	had(t, err)
+	return brokers
+}
+
+// had ends the test if the real Kafka that it needs could not be had.
+func had(t testing.TB, err error) {
+	t.Helper()
+	if err != nil && os.Getenv("BROKER") == "kafka" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
 }
 
 // Address is what clients connect to. It stays the same over Kill and Start.
@@ -75,7 +91,17 @@ func (k *KafkaServer) Kill() {
 	}
 }
 
-// Start starts a killed broker on its data and waits until clients can use it.
+// Stop shuts the broker down as an operator would and waits, a minute at most, until it is gone.
+func (k *KafkaServer) Stop() {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
+	defer cancel()
+	if err := k.broker.stop(ctx); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// Start starts a killed or stopped broker on its data and waits until clients can use it.
 func (k *KafkaServer) Start() {
 	k.t.Helper()
 	if err := k.broker.start(k.t.Context()); err != nil {
@@ -125,6 +151,8 @@ func startJars(ctx context.Context) (killable, error) {
 func (j *jars) address() string { return j.server.Address() }
 
 func (j *jars) kill(context.Context) error { return j.server.Kill() }
+
+func (j *jars) stop(ctx context.Context) error { return j.server.Stop(ctx) }
 
 func (j *jars) start(ctx context.Context) (err error) {
 	s, err := kafkaserver.Start(ctx, j.config)

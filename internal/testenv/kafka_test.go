@@ -11,7 +11,7 @@ import (
 )
 
 // TestRealBrokerKeepsWhatItAcknowledgedOverAKill is the contract of both kinds of broker.
-func TestRealBrokerKeepsWhatItAcknowledgedOverAKill(t *testing.T) {
+func TestRealBrokerKeepsWhatItAcknowledgedOverKillAndStop(t *testing.T) {
 	t.Parallel()
 	kinds := []struct {
 		name  string
@@ -39,13 +39,15 @@ func TestRealBrokerKeepsWhatItAcknowledgedOverAKill(t *testing.T) {
 			})
 			address, topic := k.Address(), Topic(t, k.Address(), 1)
 			produce(t, address, topic, "kept")
-			k.Kill()
-			k.Start()
-			if k.Address() != address {
-				t.Errorf("address %s after the restart, was %s", k.Address(), address)
-			}
-			if got := consume(t, address, topic); got != "kept" {
-				t.Errorf("got %q after the restart, want %q", got, "kept")
+			for how, end := range map[string]func(){"kill": k.Kill, "stop": k.Stop} {
+				end()
+				k.Start()
+				if k.Address() != address {
+					t.Errorf("address %s after %s, was %s", k.Address(), how, address)
+				}
+				if got := consume(t, address, topic); got != "kept" {
+					t.Errorf("got %q after %s, want %q", got, how, "kept")
+				}
 			}
 		})
 	}
