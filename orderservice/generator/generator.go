@@ -86,10 +86,10 @@ func Run(ctx context.Context, cfg Config, tools Tools) error {
 	}
 	g := &generator{Config: cfg, Tools: tools}
 	err := g.run(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil //nolint:nilerr // the end of ctx is the way to stop it
+	case err != nil:
 		return fmt.Errorf("generator: %w", err)
 	}
 	g.Metrics.done.Set(1)
