@@ -250,8 +250,11 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte, name string, header []byte) {
 		r := &kgo.Record{Topic: Name, Key: key, Value: value, Headers: []kgo.RecordHeader{
-			{Key: headerID, Value: []byte(uuid.NewString())}, {Key: headerType, Value: []byte("a.b.v1")},
-			{Key: headerSubject, Value: key}, {Key: headerVersion, Value: []byte("1")}, {Key: name, Value: header},
+			{Key: headerID, Value: []byte(uuid.NewString())},
+			{Key: headerType, Value: []byte("a.b.v1")},
+			{Key: headerSubject, Value: key},
+			{Key: headerVersion, Value: []byte("1")},
+			{Key: name, Value: header},
 		}}
 		m, err := Parse(r)
 		if err != nil {

@@ -26,7 +26,7 @@ var changes = []struct {
 	{"another Kafka cluster", GateCluster, func(_ *Record, now *Observed) { now.Target.ClusterID = "other" }},
 	{"topic made anew", GateTopic, func(_ *Record, now *Observed) { now.Target.TopicID = "other" }},
 	{"another topic", GateTopic, func(_ *Record, now *Observed) { now.Target.Topic = "other" }},
-	{"a partition more", GateTopic, func(cp *Record, now *Observed) { now.Target.Partitions++ }},
+	{"a partition more", GateTopic, func(_ *Record, now *Observed) { now.Target.Partitions++ }},
 	{"a timeline of another family", GateTimeline, func(_ *Record, now *Observed) { now.Source.Timeline = 4 }},
 	{"a timeline that left too early", GateTimeline, func(cp *Record, now *Observed) {
 		now.Source.Timeline, now.SwitchPoint = 4, cp.At.End-1

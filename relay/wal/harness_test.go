@@ -158,6 +158,7 @@ func (s *source) stream() *reader {
 }
 
 func run(t *testing.T, stream *Stream) *reader {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &reader{Stream: stream, t: t, cancel: cancel, done: make(chan error, 1)}
 	finished := make(chan struct{})

@@ -68,10 +68,15 @@ func TestOnlyTheLastRowOfATransactionIsMarked(t *testing.T) {
 	epoch := postgresTime(0)
 	want := []Message{
 		{Kind: Begin, LSN: 10, Time: epoch},
-		{Kind: Insert, Row: exampleRow(1)}, {Kind: Insert, Row: exampleRow(2)}, {Kind: Insert, Row: exampleRow(3), Last: true},
+		{Kind: Insert, Row: exampleRow(1)},
+		{Kind: Insert, Row: exampleRow(2)},
+		{Kind: Insert, Row: exampleRow(3), Last: true},
 		{Kind: Commit, LSN: 12},
-		{Kind: Begin, LSN: 20, Time: epoch}, {Kind: Insert, Row: exampleRow(4), Last: true}, {Kind: Commit, LSN: 22},
-		{Kind: Begin, LSN: 30, Time: epoch}, {Kind: Commit, LSN: 32},
+		{Kind: Begin, LSN: 20, Time: epoch},
+		{Kind: Insert, Row: exampleRow(4), Last: true},
+		{Kind: Commit, LSN: 22},
+		{Kind: Begin, LSN: 30, Time: epoch},
+		{Kind: Commit, LSN: 32},
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("-got +want:\n%s", diff)
