@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
@@ -19,6 +20,7 @@ func permanent(err error) bool {
 		return true
 	}
 	for _, target := range []error{
+		topic.ErrUnpublishable,                  // skipping it would be a loss
 		publish.ErrTooLarge,                     // skipping it would be a loss
 		publish.ErrUnusable,                     // a missing topic, an old broker
 		wal.ErrPublication,                      // events may be missing from it

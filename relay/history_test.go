@@ -77,6 +77,11 @@ var harms = []harm{
 			s.t.Fatal(err)
 		}
 	}, checkpoint.GateTail, false},
+	{"record that no relay wrote", func(s *system) {
+		if err := s.kafka.ProduceSync(s.t.Context(), &kgo.Record{Topic: s.config.Topic, Value: []byte("hello")}).FirstErr(); err != nil {
+			s.t.Fatal(err)
+		}
+	}, checkpoint.GateTail, false},
 	{"publication made anew", func(s *system) {
 		s.exec("DROP PUBLICATION outbox")
 		s.write(2, 1) // published to nobody

@@ -166,7 +166,7 @@ func (s *session) published(ctx context.Context) (eventSet, error) {
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return nil, foreign(err)
 		}
 	}
 	return set, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
@@ -239,7 +240,20 @@ func (s *session) release() {
 
 // lastEvents is what each partition ends in now.
 func (s *session) lastEvents(ctx context.Context) ([]string, error) {
-	return publish.LastEvents(ctx, s.kafka, s.topic.Name)
+	last, err := publish.LastEvents(ctx, s.kafka, s.topic.Name)
+	return last, foreign(err)
+}
+
+// foreign refuses a record that no relay wrote.
+func foreign(err error) error {
+	if !errors.Is(err, topic.ErrMalformed) {
+		return err
+	}
+	return &checkpoint.Refusal{
+		Gate:   checkpoint.GateTail,
+		Found:  err.Error(),
+		Remedy: "Something other than the relay writes to the topic: take its right to, make a new topic and run relay recover",
+	}
 }
 
 // position is the identity of the log that this session reads.

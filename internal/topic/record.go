@@ -21,17 +21,17 @@ var (
 // present on the last event of a transaction only. The headers that say where in the log the event stood are absent when
 // that is not known, because the row was read from the table.
 //
-// It returns an error if the row's headers are not a JSON object of strings or its time is not in Postgres's ISO style,
+// It returns an error that wraps ErrUnpublishable if the row's headers are not a JSON object of strings or its time is not in Postgres's ISO style,
 // which the outbox's constraints and the replication session's settings rule out.
 func Record(topic string, row outbox.Row, src Source) (*kgo.Record, error) {
 	at, err := rfc3339(row.OccurredAt)
 	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", row.ID, err)
+		return nil, fmt.Errorf("%w: event %s: %w", ErrUnpublishable, row.ID, err)
 	}
 	h := make([]kgo.RecordHeader, 0, 14)
 	if len(row.Headers) > 0 {
 		if h, err = appendHeaders(h, row.Headers); err != nil {
-			return nil, fmt.Errorf("event %s: %w", row.ID, err)
+			return nil, fmt.Errorf("%w: event %s: %w", ErrUnpublishable, row.ID, err)
 		}
 	}
 	h = append(h,

@@ -68,6 +68,9 @@ type Message struct {
 // ErrMalformed is wrapped by every error of Parse.
 var ErrMalformed = errors.New("malformed record")
 
+// ErrUnpublishable is wrapped by every error of Record.
+var ErrUnpublishable = errors.New("the outbox row cannot be published")
+
 // Parse reads the event in a record. The payload is not decoded; event.Event.Data does that.
 func Parse(r *kgo.Record) (Message, error) {
 	m := Message{Event: event.Event{Payload: r.Value}, Source: Source{Committed: r.Timestamp}}

@@ -3,12 +3,9 @@ package view
 import (
 	"context"
 	"fmt"
-	"net"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sys/unix"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
@@ -45,26 +42,8 @@ func Connect(ctx context.Context, url string, conns int32) (*pgxpool.Pool, error
 	p["tcp_user_timeout"] = millis(userTimeout)
 	p["tcp_keepalives_idle"], p["tcp_keepalives_interval"], p["tcp_keepalives_count"] = "5", "2", "3"
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
-	config.ConnConfig.DialFunc = (&net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
-		Control:         boundUnacknowledged,
-	}).DialContext
+	config.ConnConfig.DialFunc = ops.Dialer(userTimeout).DialContext
 	return pgxpool.NewWithConfig(ctx, config)
-}
-
-// boundUnacknowledged makes a write to a peer that is gone fail after userTimeout. Keepalives do not: they are not sent
-// while data waits for its acknowledgement, and TCP would go on for a quarter of an hour.
-func boundUnacknowledged(network, _ string, c syscall.RawConn) (err error) {
-	if network == "unix" {
-		return nil
-	}
-	controlErr := c.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
-	})
-	if controlErr != nil {
-		return controlErr
-	}
-	return err
 }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }

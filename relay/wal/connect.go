@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
@@ -35,7 +35,7 @@ func Connect(ctx context.Context, url string) (*pgconn.PgConn, error) {
 	} {
 		config.RuntimeParams[name] = value
 	}
-	config.DialFunc = (&net.Dialer{Control: boundSilence}).DialContext
+	config.DialFunc = ops.Dialer(senderTimeout).DialContext // it is the relay that speaks; keepalives alone would never be sent
 	return pgconn.ConnectConfig(ctx, config)
 }
 
