@@ -26,6 +26,8 @@ type killer struct {
 	all   bool
 	dice  *rand.Rand
 
+	transactions *broker.Transactions
+
 	kills map[string]int
 	// reread adds up what each killed process of a relay had dropped as known already. What it dropped after its last
 	// scrape is not in it, so the true number may be higher.
@@ -41,12 +43,15 @@ func newKiller(s *session, c *killCmd) *killer {
 }
 
 // run kills as often as it is to, with the status running on.
-func (k *killer) run(ctx context.Context) error {
+func (k *killer) run(ctx context.Context) (err error) {
+	if k.transactions, err = broker.OpenTransactions(ctx, k.Brokers()); err != nil {
+		return err
+	}
+	defer k.transactions.Close()
 	killing, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- k.killAll(killing) }()
-	var err error
 	watching := k.watch(ctx, func(context.Context) bool {
 		select {
 		case err = <-ended:
@@ -74,9 +79,11 @@ func (k *killer) killAll(ctx context.Context) error {
 	next := time.Now()
 	for i := range k.times {
 		victim := k.victim(i)
-		// Three of four victims are at work when it hits them, at any moment of it. The fourth is hit as soon as its
-		// process is there, mostly while it is still starting.
-		working := k.dice.IntN(4) > 0
+		// Three of four victims are at work when it hits them: a relay mostly within a transaction, as a moment between
+		// two would be felt by nobody, the others at any moment. The fourth is hit as soon as its process is there,
+		// mostly while it is still starting.
+		fourth := k.dice.IntN(4)
+		working := fourth > 0
 		moment := rand.N(k.every/4 + 1) // not a secret, and no seed could repeat a race
 		if err := pause(ctx, time.Until(next.Add(moment))); err != nil {
 			return err
@@ -84,7 +91,11 @@ func (k *killer) killAll(ctx context.Context) error {
 		if err := k.await(ctx, victim, working); err != nil {
 			return err
 		}
-		if err := k.kill(ctx, victim); err != nil {
+		k.reread[victim.Name()] += k.scrape(ctx, victim) // its counters go with it
+		if fourth > 1 && slices.Contains(k.Relays, victim) {
+			k.awaitTransaction(ctx)
+		}
+		if err := k.kill(victim); err != nil {
 			return err
 		}
 		next = next.Add(k.every)
@@ -117,14 +128,19 @@ func (k *killer) await(ctx context.Context, p *stack.Program, working bool) erro
 	return nil
 }
 
-func (k *killer) kill(ctx context.Context, p *stack.Program) error {
-	before := k.scrape(ctx, p)
+// awaitTransaction waits, not for long, until the relay has a transaction open.
+func (k *killer) awaitTransaction(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	k.transactions.Await(ctx, "."+k.names.Slot)
+}
+
+func (k *killer) kill(p *stack.Program) error {
 	pid, err := p.Signal(syscall.SIGKILL)
 	if err != nil {
 		return fmt.Errorf("kill %s: %w", p.Name(), err)
 	}
 	k.kills[p.Name()]++
-	k.reread[p.Name()] += before
 	k.screen.Notice("kill -9 %d (%s)", pid, p.Name())
 	return nil
 }
