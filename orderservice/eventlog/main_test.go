@@ -57,8 +57,11 @@ var place = order.Place{CustomerID: 7, Service: event.Pickup, Lines: []event.Lin
 // life returns the commands that complete a placed order.
 func life() []order.Command {
 	return []order.Command{
-		order.AuthorizePayment{}, order.Accept{ReadyAt: time.Now().Add(time.Hour)}, order.StartPreparing{},
-		order.MarkReady{}, order.Collect{},
+		order.AuthorizePayment{},
+		order.Accept{ReadyAt: time.Now().Add(time.Hour)},
+		order.StartPreparing{},
+		order.MarkReady{},
+		order.Collect{},
 	}
 }
 
