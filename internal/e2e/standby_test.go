@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+)
+
+// TestAPausedRelayThatComesBackAfterItsSuccessorCannotCommit_I6 stops a relay in the middle of a Kafka transaction until
+// Postgres has given its slot to the standby. When it goes on it knows nothing of that, the network having swallowed
+// Postgres's goodbye, and commits: Kafka must refuse.
+func TestAPausedRelayThatComesBackAfterItsSuccessorCannotCommit_I6(t *testing.T) {
+	t.Parallel()
+	database := testenv.Orders(t)
+	w, url := through(t, database)
+	p := setupOn(t, testenv.RealBroker(t), database, testenv.ReadModel(t))
+	old := p.relay("old", "ORDERS_DATABASE_URL="+url)
+	p.until("the first relay publishes", func() bool { return old.is("active") })
+	standby := p.relay("standby")
+	p.until("the second relay stands by", func() bool { return standby.is("standby") && standby.ready() })
+	p.projector("projector")
+	traffic := p.traffic(60)
+	p.flowing(200)
+
+	p.pauseInTransaction(old)
+	w.mute.Store(true)
+	p.until("the standby publishes", func() bool { return standby.is("active") })
+	w.mute.Store(false)
+	p.flowing(200)
+	aborted := p.aborted()
+	if aborted.Transactions == 0 {
+		t.Error("the transaction that was open at the pause was not broken off by the successor")
+	}
+	if got := len(fencings(old)); got != 0 {
+		t.Fatalf("%d refusals before the old relay has gone on", got)
+	}
+
+	old.signal(syscall.SIGCONT)
+	p.until("the old relay was refused and stands by", func() bool { return len(fencings(old)) > 0 && old.is("standby") })
+	t.Log(strings.TrimSpace(fencings(old)[0]))
+	if got := old.metric(relaySessions); got < 2 {
+		t.Errorf("the old relay began %v times, want again after it was refused", got)
+	}
+	if !standby.is("active") || standby.metric(relaySessions) > 2 {
+		t.Error("the old relay disturbed its successor")
+	}
+	p.flowing(200)
+	p.settle(traffic, 1000)
+}
+
+// TestAPausedRelayThatComesBackBeforeItsSuccessor_I6 lets both go on at once when the slot is free, each ready to take it:
+// one publishes, the other stands by, and the transaction that was open counts once or not at all.
+func TestAPausedRelayThatComesBackBeforeItsSuccessor_I6(t *testing.T) {
+	t.Parallel()
+	p := setup(t, testenv.RealBroker(t))
+	old := p.relay("old")
+	p.until("the first relay publishes", func() bool { return old.is("active") })
+	standby := p.relay("standby")
+	p.until("the second relay stands by", func() bool { return standby.is("standby") })
+	p.projector("projector")
+	traffic := p.traffic(60)
+	p.flowing(200)
+
+	standby.signal(syscall.SIGSTOP)
+	p.pauseInTransaction(old)
+	p.until("Postgres has given the old relay up", func() bool {
+		return p.number(p.orders, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active", p.slot) == 1
+	})
+	waiting := p.written()
+	p.until("events wait for a relay", func() bool { return p.written() >= waiting+100 })
+	old.signal(syscall.SIGCONT)
+	standby.signal(syscall.SIGCONT)
+	p.until("the old relay notices that it has lost the slot", func() bool { return old.metric(relaySessions) > 1 })
+	p.until("one publishes and the other stands by", func() bool {
+		return old.is("active") && standby.is("standby") || old.is("standby") && standby.is("active")
+	})
+	t.Logf("the old relay is active: %v", old.is("active"))
+	p.flowing(200)
+	p.settle(traffic, 1000)
+}
+
+// fencings are the log's lines that tell of a refusal by Kafka because of a newer producer.
+func fencings(g *program) []string {
+	return g.lines("PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH")
+}
+
+// pauseInTransaction stops a relay's process at a moment at which Kafka has a transaction of it open.
+func (p *pipeline) pauseInTransaction(g *program) {
+	p.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers))
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	var system string
+	if err := p.orders.QueryRow(p.Context(), "SELECT system_identifier::text FROM pg_control_system()").Scan(&system); err != nil {
+		p.Fatal(err)
+	}
+	id := "relay." + system + "." + p.slot
+	p.until("the relay has a transaction open", func() bool {
+		g.signal(syscall.SIGSTOP)
+		found, err := admin.DescribeTransactions(p.Context(), id)
+		if err == nil && found[id].Err == nil && found[id].State == "Ongoing" {
+			return true
+		}
+		g.signal(syscall.SIGCONT)
+		return false
+	})
+}
