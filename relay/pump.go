@@ -31,7 +31,7 @@ type limits struct {
 	// memory, and more to send again after a crash.
 	softEvents, softBytes int
 	// hardEvents and hardBytes end it inside of one, which is then split. A source transaction that is smaller than the
-	// difference between hard and soft is never split (I3).
+	// difference between hard and soft is split by age alone (I3).
 	hardEvents, hardBytes int
 	// age ends a batch that has been open for so long, inside of a source transaction too: readers wait for an open one.
 	age time.Duration

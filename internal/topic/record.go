@@ -21,8 +21,8 @@ var (
 // present on the last event of a transaction only. The headers that say where in the log the event stood are absent when
 // that is not known, because the row was read from the table.
 //
-// It returns an error that wraps ErrUnpublishable if the row's headers are not a JSON object of strings or its time is not in Postgres's ISO style,
-// which the outbox's constraints and the replication session's settings rule out.
+// It returns an error that wraps ErrUnpublishable if the row's headers are not a JSON object of strings or its time is not
+// in Postgres's ISO style, which the outbox's constraints and the replication session's settings rule out.
 func Record(topic string, row outbox.Row, src Source) (*kgo.Record, error) {
 	at, err := rfc3339(row.OccurredAt)
 	if err != nil {

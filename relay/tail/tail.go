@@ -19,7 +19,7 @@ import (
 const (
 	fetchWait  = 100     // milliseconds that the broker may wait for data
 	fetchBytes = 4 << 20 // of an answer, unless one batch alone is larger
-	firstStep  = 64      // offsets that Last looks at first; it doubles from there
+	firstStep  = 64      // offsets that Last looks at first; it goes on in steps of four times as many
 )
 
 // Partition is a partition of a topic, with the bounds of its log at the time of Open.
