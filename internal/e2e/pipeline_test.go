@@ -144,13 +144,13 @@ func (p *pipeline) claims() int64 {
 	return p.number(p.readModel, "SELECT coalesce(sum(owner_epoch), 0)::bigint FROM projection_offsets")
 }
 
-// flowing waits until so many more events have come through.
+// flowing waits until so many events that are not written yet have come through.
 func (p *pipeline) flowing(events int64) {
 	p.Helper()
 	before := int64(-1)
 	p.until("events flow", func() bool {
 		if before < 0 { // the database may be on its way back
-			before = p.applied()
+			before = p.written()
 			return false
 		}
 		return p.applied() >= before+events

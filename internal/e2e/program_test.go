@@ -64,7 +64,7 @@ func (p *pipeline) program(name, built, listen string, args []string, env ...str
 	g := &program{
 		pipeline: p, name: name, path: testenv.Build(p, built), args: args,
 		address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		log:     filepath.Join(p.logs, name+".log"), felt: make(map[string]float64),
+		log:     filepath.Join(p.logs, fmt.Sprintf("%d-%s.log", len(p.programs), name)), felt: make(map[string]float64),
 	}
 	g.env = append(append(os.Environ(), p.env()...), append(env, listen+"="+g.address)...)
 	p.programs = append(p.programs, g)
