@@ -51,7 +51,7 @@ var refusals = []int{3, 4}
 // grace is how long a program may take to drain.
 const grace = 15 * time.Second
 
-// spec is what the programs have in common. The environment is this process's own, with ours over it.
+// spec is what the programs have in common.
 func (s *Stack) spec(name, program string, env func() []string, args ...string) (supervise.Spec, error) {
 	dir, err := s.config.Directory.Sub("log")
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Stack) spec(name, program string, env func() []string, args ...string) 
 		Name:  name,
 		Path:  filepath.Join(s.binaries, program),
 		Args:  args,
-		Env:   func() []string { return append(append(os.Environ(), "LOG_FORMAT=text"), env()...) },
+		Env:   func() []string { return append(append(inherited(os.Environ()), "LOG_FORMAT=text"), env()...) },
 		Log:   filepath.Join(dir, name+".log"),
 		Grace: grace,
 		Final: refusals,
