@@ -24,7 +24,7 @@ import (
 )
 
 type verifyCmd struct {
-	OrdersURL    string        `name:"database-url" help:"The orders database. Default: that of foodctl up." env:"ORDERS_DATABASE_URL" placeholder:"URL"`
+	OrdersURL    string        `help:"The orders database. Default: that of foodctl up." env:"ORDERS_DATABASE_URL" placeholder:"URL"`
 	ReadModelURL string        `name:"readmodel-url" help:"The read model's database. Default: that of foodctl up." env:"READMODEL_DATABASE_URL" placeholder:"URL"`
 	Brokers      string        `help:"Kafka brokers, comma-separated. Default: the dev broker of foodctl up." env:"KAFKA_BROKERS" default:"127.0.0.1:7490" placeholder:"HOST:PORT,..."`
 	Topic        string        `help:"The events' topic (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
@@ -80,7 +80,7 @@ func (c verifyCmd) config(ctx context.Context, log *slog.Logger) (audit.Config, 
 		return cfg, nil
 	}
 	if cfg.OrdersURL != "" || cfg.ReadModelURL != "" {
-		return cfg, errors.New("give both --database-url and --readmodel-url, or neither for the databases of foodctl up")
+		return cfg, errors.New("give both --orders-url and --readmodel-url, or neither for the databases of foodctl up")
 	}
 	names := stack.DefaultNames()
 	var err error
@@ -103,7 +103,7 @@ func (c verifyCmd) local(ctx context.Context, database string) (string, error) {
 	password, err := os.ReadFile(filepath.Join(dir, "postgres", "password"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("there is no system of foodctl up in %s: start it, "+
-			"or give --database-url and --readmodel-url", dir)
+			"or give --orders-url and --readmodel-url", dir)
 	}
 	if err != nil {
 		return "", err

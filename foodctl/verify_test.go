@@ -30,7 +30,7 @@ func TestVerifyHoldsOnAnEmptySystem(t *testing.T) {
 	t.Parallel()
 	brokers := testenv.Broker(t)
 	args := []string{
-		"--database-url", testenv.Orders(t), "--readmodel-url", testenv.ReadModel(t), "--brokers", brokers,
+		"--orders-url", testenv.Orders(t), "--readmodel-url", testenv.ReadModel(t), "--brokers", brokers,
 		"--topic", testenv.Topic(t, brokers, 3), "--slot", "", "--json",
 	}
 	out, code, err := verify(t, args...)
@@ -42,7 +42,7 @@ func TestVerifyHoldsOnAnEmptySystem(t *testing.T) {
 
 func TestVerifyIsUndecidedWithoutATopic(t *testing.T) {
 	t.Parallel()
-	out, code, err := verify(t, "--database-url", testenv.Orders(t), "--readmodel-url", testenv.ReadModel(t),
+	out, code, err := verify(t, "--orders-url", testenv.Orders(t), "--readmodel-url", testenv.ReadModel(t),
 		"--brokers", testenv.Broker(t), "--topic", testenv.Name(t), "--slot", "")
 	if code != 2 || !strings.Contains(out, "make it with foodctl topics") {
 		t.Errorf("exit code %d (%v), want 2; printed:\n%s", code, err, out)
@@ -54,7 +54,7 @@ func TestVerifySaysWhatToGiveIt(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "data")
 	for want, args := range map[string][]string{
 		"there is no system of foodctl up in " + nowhere: {"--data-dir", nowhere},
-		"give both":           {"--database-url", "postgres://localhost/orders"},
+		"give both":           {"--orders-url", "postgres://localhost/orders"},
 		"must be above 0":     {"--timeout", "0s"},
 		"--brokers not empty": {"--brokers", ","},
 	} {
