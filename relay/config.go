@@ -10,7 +10,7 @@ import (
 
 // config is what both commands take.
 type config struct {
-	ops.Flags `embed:""`
+	ops.LogFlags `embed:""`
 
 	DatabaseURL    string   `help:"Orders database, directly and not through a pooler. The role needs REPLICATION and SELECT on outbox." env:"ORDERS_DATABASE_URL" required:"" placeholder:"URL"`
 	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
@@ -26,7 +26,8 @@ type config struct {
 type runCommand struct {
 	config `embed:""`
 
-	OpenGate []checkpoint.Gate `name:"open-gate" help:"Go on although this gate is closed; needs --reason. One of slot, ack, log, system, timeline, publication, cluster, topic, tail, canary." env:"RELAY_OPEN_GATE" placeholder:"GATE"`
+	Listen   string            `help:"Address of health, metrics and profiles (${default})." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
+	OpenGate []checkpoint.Gate `name:"open-gate" help:"Go on, once, although this gate is closed; needs --reason. One of slot, ack, log, system, timeline, publication, cluster, topic, tail, canary." env:"RELAY_OPEN_GATE" placeholder:"GATE"`
 }
 
 // Validate is called by kong.

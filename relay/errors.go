@@ -10,6 +10,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
 // permanent says whether a new session would only meet the same error. Everything else is answered by a new session,
@@ -22,6 +23,10 @@ func permanent(err error) bool {
 	for _, target := range []error{
 		topic.ErrUnpublishable,                  // skipping it would be a loss
 		publish.ErrTooLarge,                     // skipping it would be a loss
+		checkpoint.ErrNewer,                     // a newer relay must run
+		checkpoint.ErrDamaged,                   // relay recover replaces it
+		checkpoint.ErrTopic,                     // its settings may lose the checkpoint
+		sql.ErrSchema,                           // foodctl migrate
 		publish.ErrUnusable,                     // a missing topic, an old broker
 		wal.ErrPublication,                      // events may be missing from it
 		kerr.MessageTooLarge,                    // the broker's limit is lower than the topic says

@@ -29,16 +29,21 @@ func (s *session) check(ctx context.Context) error {
 	now.Source.Publication = s.print
 	moved := s.cp.Source != now.Source || s.cp.Target != now.Target || !slices.Equal(s.cp.LastEvents, now.LastEvents)
 	s.cp.Source, s.cp.Target, s.cp.LastEvents = now.Source, now.Target, now.LastEvents
-	if moved || len(s.open) > 0 {
-		return s.record(ctx)
+	if !moved && len(s.open) == 0 {
+		return nil
 	}
-	return nil
+	err = s.record(ctx)
+	if err == nil {
+		s.relay.open = nil // opened once: what closes later is another matter
+	}
+	return err
 }
 
 // record writes down that the relay went on though something had changed: a timeline that it followed, or a gate that an
 // operator opened.
 func (s *session) record(ctx context.Context) error {
 	s.cp.WrittenAt = time.Now().UTC()
+	s.cp.Overrides = nil
 	for _, gate := range s.open {
 		s.cp.Overrides = append(s.cp.Overrides, fmt.Sprintf("%s: %s", gate, s.config.Reason))
 		s.log.Warn("gate opened by the operator", "gate", gate, "reason", s.config.Reason)
@@ -58,7 +63,7 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 	}
 	now := checkpoint.Observed{
 		Source: s.position(), Target: s.topic.Target(),
-		SlotUsable: slot.Usable, SlotStatus: slot.Status, Confirmed: slot.Confirmed, Flushed: s.source.Flushed,
+		SlotUsable: slot.Usable, SlotStatus: slot.Status, Confirmed: slot.Confirmed, Flushed: slot.Flushed,
 	}
 	if now.Source.Timeline != s.cp.Source.Timeline {
 		if err := s.switchPoint(ctx, &now); err != nil {

@@ -70,7 +70,12 @@ func (s *system) connect() *pgx.Conn {
 
 // relay is one in this process, which logs to the test.
 func (s *system) relay() *relay {
-	return newRelay(s.config, s.limits, s.open, slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
+	s.t.Helper()
+	r, err := newRelay(s.config, s.limits, s.open, slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
 }
 
 // start runs a relay until stop is called. stop returns its error.

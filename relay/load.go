@@ -33,10 +33,7 @@ const slotFree = 7 * time.Second
 // from before its first step to after its last that it must be. Were the slot made before that is written, a crash between
 // the two would leave a slot that looks like a relay's whose checkpoint was lost.
 func (s *session) load(ctx context.Context, reason string) error {
-	if err := s.announce(ctx, reason); err != nil {
-		return err
-	}
-	consistent, table, err := s.remakeSlot(ctx)
+	consistent, table, err := s.remakeSlot(ctx, reason)
 	if err != nil {
 		return err
 	}
@@ -91,14 +88,19 @@ func (s *session) commitLoad(ctx context.Context) (err error) {
 	return err
 }
 
-// remakeSlot drops the slot, makes it anew and holds it, and returns where it begins and the table as it was there.
-func (s *session) remakeSlot(ctx context.Context) (outbox.LSN, *backlog.Reader, error) {
+// remakeSlot commits that a load runs, then drops the slot, makes it anew and holds it, and returns where it begins and the
+// table as it was there. What is committed just before the drop also proves that nobody has taken over: another relay's
+// slot must not be dropped.
+func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *backlog.Reader, error) {
 	s.release()
+	if err := s.poll(ctx); err != nil {
+		return 0, nil, err
+	}
 	conn, err := wal.Connect(ctx, s.config.DatabaseURL)
 	if err != nil {
 		return 0, nil, err
 	}
-	consistent, table, err := s.snapshot(ctx, conn)
+	consistent, table, err := s.snapshot(ctx, conn, reason)
 	if err != nil {
 		_ = conn.Close(ctx)
 		return 0, nil, err
@@ -113,7 +115,10 @@ func (s *session) remakeSlot(ctx context.Context) (outbox.LSN, *backlog.Reader, 
 	return consistent, table, nil
 }
 
-func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn) (outbox.LSN, *backlog.Reader, error) {
+func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason string) (outbox.LSN, *backlog.Reader, error) {
+	if err := s.announce(ctx, reason); err != nil {
+		return 0, nil, err
+	}
 	if err := wal.DropSlot(ctx, conn, s.config.Slot); err != nil {
 		return 0, nil, err
 	}
@@ -223,7 +228,7 @@ func (s *session) fill(ctx context.Context, table *backlog.Reader, published eve
 		}
 		at, err := row.Time()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
 		}
 		n, err := s.producer.Add(ctx, row, topic.Source{Committed: at})
 		if err != nil {
@@ -247,10 +252,18 @@ func (s *session) recover(ctx context.Context) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
 	defer cancel()
 	err := s.lock(ctx, func(context.Context) error { return s.poll(waiting) })
+	if errors.Is(err, wal.ErrSlotUnusable) {
+		err = s.lost(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
 	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	// What the old checkpoint says does not matter, and neither does it if it is damaged; but what a newer relay wrote is
+	// not for this one to replace.
+	if _, _, err := checkpoint.Read(ctx, s.kafka, s.checkpointTopic()); errors.Is(err, checkpoint.ErrNewer) {
 		return err
 	}
 	if err := s.load(ctx, s.config.Reason); err != nil {
@@ -258,4 +271,13 @@ func (s *session) recover(ctx context.Context) error {
 	}
 	s.slot.Confirm(s.cp.At.End)
 	return nil
+}
+
+// lost lets a slot be made anew whose log is gone, but not one that is somebody else's.
+func (s *session) lost(ctx context.Context, err error) error {
+	slot, inspecting := wal.Inspect(ctx, s.database, s.config.Slot)
+	if inspecting == nil && slot.Ours && slot.Status == "lost" {
+		return nil
+	}
+	return errors.Join(s.unusable(ctx, err), inspecting)
 }

@@ -57,17 +57,15 @@ type commands struct {
 }
 
 type healthcheck struct {
-	ops.Flags `embed:""`
-
-	Probe string `arg:"" enum:"live,ready" help:"live or ready."`
+	Listen string `help:"Address that the relay listens at." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
+	Probe  string `arg:"" optional:"" default:"ready" enum:"live,ready" help:"live or ready (${default})."`
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cli commands
 	parser, err := kong.New(&cli, kong.Name("relay"),
 		kong.Description("Publishes the outbox of the orders database to Kafka, each event exactly once and in commit order."),
-		kong.Vars{"listen_env": "RELAY_LISTEN", "listen": "127.0.0.1:7482"},
-		kong.Writers(stdout, stderr), kong.UsageOnError())
+		kong.Writers(stdout, stderr))
 	if err != nil {
 		return err
 	}
@@ -78,23 +76,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	intake, stop := ops.Signals(ctx)
 	defer stop()
 	switch command.Command() {
-	case "healthcheck <probe>":
+	case "healthcheck", "healthcheck <probe>":
 		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
 	case "recover":
-		r := newRelay(cli.Recover.config, defaultLimits(), nil, cli.Recover.Log(stderr))
+		r, err := newRelay(cli.Recover.config, defaultLimits(), nil, cli.Recover.Log(stderr))
+		if err != nil {
+			return err
+		}
 		return exitCode(r.recover(intake))
 	default:
-		r := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, cli.Run.Log(stderr))
-		return exitCode(r.serve(ctx, intake))
+		r, err := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, cli.Run.Log(stderr))
+		if err != nil {
+			return err
+		}
+		return exitCode(r.serve(ctx, intake, cli.Run.Listen))
 	}
 }
 
-func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) *relay {
+// newRelay returns an error for a database URL that cannot be understood: no new attempt would mend it.
+func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*relay, error) {
+	if _, err := pgx.ParseConfig(c.DatabaseURL); err != nil || ops.Ambiguous(c.DatabaseURL) {
+		return nil, &ops.ExitError{Code: 2, Err: errors.New("the database URL cannot be understood: want postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
+			"with the characters / @ : # ? % of the password percent-encoded")}
+	}
 	registry := ops.Registry()
 	return &relay{
 		config: c, limits: l, open: open, log: log,
-		registry: registry, metrics: newMetrics(registry), health: ops.NewHealth(healthRelay),
-	}
+		registry: registry, metrics: newMetrics(registry), health: ops.NewHealth(healthRelay, healthWAL),
+	}, nil
 }
 
 // exitCode says by its code whether starting the relay again can help.
@@ -112,8 +121,8 @@ func exitCode(err error) error {
 }
 
 // serve publishes until intake ends, and serves health and metrics meanwhile.
-func (r *relay) serve(ctx, intake context.Context) error {
-	listener, err := ops.Listen(intake, r.config.Listen)
+func (r *relay) serve(ctx, intake context.Context, addr string) error {
+	listener, err := ops.Listen(intake, addr)
 	if err != nil {
 		return err
 	}
@@ -148,7 +157,7 @@ func (r *relay) supervise(ctx, intake context.Context) error {
 		if time.Since(began) > 2*backOffMax {
 			pause = backOffMin
 		}
-		r.log.Warn("session ended, starting again", "err", err, "after", pause)
+		r.log.Warn("session ended, starting again", "err", err, "after", pause.String())
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-intake.Done():
@@ -210,6 +219,8 @@ func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.ConnectTimeout = 5 * time.Second
+	config.DialFunc = ops.Dialer(10 * time.Second).DialContext
 	config.RuntimeParams["application_name"] = "relay-watch"
 	config.RuntimeParams["statement_timeout"] = "10000"
 	return pgx.ConnectConfig(ctx, config)

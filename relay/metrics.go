@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
@@ -33,9 +35,11 @@ const (
 	roleActive   = "active"
 )
 
-// Results of a Kafka transaction. After any error the outcome counts as unknown: the next start finds it out.
+// Results of a Kafka transaction. After any other error than that of being fenced the outcome counts as unknown: the next
+// start finds it out, and aborts it if it is still open.
 const (
 	resultCommitted = "committed"
+	resultFenced    = "fenced"
 	resultUnknown   = "unknown"
 )
 
@@ -68,15 +72,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		slotSafe:            gauge("relay_slot_safe_wal_bytes", "Log that may yet be written before the slot can be lost; -1 for no limit."),
 		sessions:            counter("relay_sessions_total", "Times that the start protocol was begun."),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed, or unknown until the next start reads the checkpoint.",
+			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed; fenced by a successor; or unknown until the next start reads the checkpoint.",
 		}, []string{"result"}),
 		role: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_role", Help: "1 for the role that the relay has: starting, standby or active.",
 		}, []string{"role"}),
 	}
 	reg.MustRegister(m.transactions, m.role)
-	m.transactions.WithLabelValues(resultCommitted)
-	m.transactions.WithLabelValues(resultUnknown)
+	for _, result := range []string{resultCommitted, resultFenced, resultUnknown} {
+		m.transactions.WithLabelValues(result)
+	}
 	m.is(roleStarting)
 	return m
 }
@@ -86,6 +91,15 @@ func (m *metrics) is(role string) {
 		m.role.WithLabelValues(r).Set(0)
 	}
 	m.role.WithLabelValues(role).Set(1)
+}
+
+// broken counts a transaction that ended in an error.
+func (m *metrics) broken(err error) {
+	result := resultUnknown
+	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
+		result = resultFenced
+	}
+	m.transactions.WithLabelValues(result).Inc()
 }
 
 func (m *metrics) committed(b batch, took time.Duration, at checkpoint.Position) {

@@ -14,6 +14,9 @@ import (
 
 const (
 	monitorEvery = time.Second
+	// lookWithin bounds a look at the slot, and blindAfter is how long none may succeed before the relay is not ready.
+	lookWithin = 5 * time.Second
+	blindAfter = 10 * time.Second
 	// letGo is how long a server that is shutting down is kept waiting for what Kafka does not take.
 	letGo = 5 * time.Second
 )
@@ -29,19 +32,16 @@ var errServerStopping = errors.New("the database is shutting down and waits for 
 func (s *session) monitor(ctx context.Context) {
 	var conn *pgx.Conn
 	var stopping time.Time
+	seen := time.Now()
 	ticker := time.NewTicker(monitorEvery)
 	defer ticker.Stop()
 	for {
-		var err error
-		if conn == nil {
-			conn, err = s.connect(ctx)
-		}
-		if err == nil {
-			err = s.look(ctx, conn)
-		}
-		if err != nil && conn != nil {
-			_ = conn.Close(ctx)
-			conn = nil
+		err := s.lookWith(ctx, &conn)
+		switch {
+		case err == nil:
+			seen = time.Now()
+		case time.Since(seen) > blindAfter:
+			s.health.Set(healthWAL, fmt.Errorf("the slot cannot be seen: %w", err))
 		}
 		switch {
 		case !shuttingDown(err):
@@ -62,11 +62,30 @@ func (s *session) monitor(ctx context.Context) {
 	}
 }
 
+// lookWith looks over the connection, which it makes if there is none, and gives up if it fails.
+func (s *session) lookWith(ctx context.Context, conn **pgx.Conn) (err error) {
+	within, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	if *conn == nil {
+		if *conn, err = s.connect(within); err != nil {
+			*conn = nil
+			return err
+		}
+	}
+	if err := s.look(within, *conn); err != nil {
+		_ = (*conn).Close(within)
+		*conn = nil
+		return err
+	}
+	return nil
+}
+
 // look reports the slot to the metrics and to readiness (I11).
 func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 	slot, err := wal.Inspect(ctx, conn, s.config.Slot)
-	if errors.Is(err, wal.ErrNoSlot) {
-		return nil // before the first load, or during one
+	if errors.Is(err, wal.ErrNoSlot) { // before the first load, or during one: no log is held back
+		s.health.Set(healthWAL, nil)
+		return nil
 	}
 	if err != nil {
 		return err

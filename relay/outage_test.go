@@ -100,6 +100,12 @@ func (s *system) sample() (stop func()) {
 	go func() {
 		defer close(done)
 		var last outbox.LSN
+		samples := 0
+		defer func() {
+			if samples == 0 {
+				s.t.Error("I5: nothing was ever compared")
+			}
+		}()
 		for ctx.Err() == nil {
 			// The slot first: read after the checkpoint it could have moved on with a newer one, rightly.
 			var confirmed int64
@@ -119,6 +125,7 @@ func (s *system) sample() (stop func()) {
 				s.t.Errorf("I5: the checkpoint went back from %s to %s", last, cp.At.End)
 			}
 			last = cp.At.End
+			samples++
 		}
 	}()
 	return func() { cancel(); <-done }

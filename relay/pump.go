@@ -277,7 +277,6 @@ func (p *pump) commitIf(ctx context.Context, due bool) error {
 	next.At = p.at
 	next.Events += int64(p.batch.events)
 	next.WrittenAt = time.Now().UTC()
-	next.Overrides, next.Reason = nil, ""
 	started := time.Now()
 	next, err := p.sink.Commit(ctx, next)
 	if err != nil {

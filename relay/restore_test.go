@@ -11,6 +11,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
 // TestRestoredDatabaseIsRefusedUntilTheTopicIsMadeAnew_I7 puts an older copy of the database's files back. It has the same system identifier and
@@ -57,6 +58,39 @@ func TestRestoredDatabaseIsRefusedUntilTheTopicIsMadeAnew_I7(t *testing.T) {
 		_, err := a.CreateTopic(ctx, topic.Partitions, 1, nil, s.config.Topic)
 		return err
 	})
+	if err := s.relay().recover(t.Context()); err != nil {
+		t.Fatalf("recover: %v", err)
+	}
+	s.start()
+	s.write(5, 1)
+	s.published()
+}
+
+// TestSlotWhoseLogIsGoneIsRefusedAndMadeAnewByRecover_I7: the log grew above max_slot_wal_keep_size while no relay ran.
+func TestSlotWhoseLogIsGoneIsRefusedAndMadeAnewByRecover_I7(t *testing.T) {
+	t.Parallel()
+	cluster := testenv.NewCluster(t)
+	s := setupOn(t, cluster.Orders(), testenv.Broker(t))
+	_, stop := s.start()
+	s.write(20, 2)
+	s.published()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.exec("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+	s.exec("SELECT pg_reload_conf()")
+	s.write(20, 2)
+	s.exec("CREATE TABLE elsewhere (filler text)")
+	s.wait("the slot to be lost", func() bool {
+		s.exec("INSERT INTO elsewhere SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+		s.exec("SELECT pg_switch_wal()")
+		s.exec("CHECKPOINT")
+		slot, err := wal.Inspect(t.Context(), s.db, s.config.Slot)
+		return err == nil && slot.Status == "lost"
+	})
+	s.refused(s.relay().supervise(t.Context(), t.Context()), checkpoint.GateSlot)
+
+	s.config.Reason = "test: lost"
 	if err := s.relay().recover(t.Context()); err != nil {
 		t.Fatalf("recover: %v", err)
 	}

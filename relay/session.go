@@ -54,8 +54,9 @@ type session struct {
 // run goes through the start protocol and pumps until intake ends. The order of the steps is the proof (I6):
 //
 //  1. Hold the slot. Whoever holds it is the one that tries; without this, two relays would fence each other for ever.
-//  2. Fence. From here on no predecessor can commit, and what it left open is aborted. A relay that was paused and has
-//     lost the slot fails here or, if it is behind this step, at its next commit.
+//  2. Fence. From here on no predecessor can commit, and what it left open is aborted. A relay that was paused behind
+//     this step and has lost the slot meanwhile fails at its next commit. One that was paused before it fences its
+//     successor now, which is a nuisance and no harm: it reads the checkpoint afterwards, so it knows what that one did.
 //  3. Read the checkpoint. Before step 2 a predecessor could still commit behind what was read, and its last
 //     transaction would be published twice.
 //  4. Check that source and topic are the checkpoint's (I7).
@@ -64,7 +65,7 @@ func (s *session) run(ctx, intake context.Context) error {
 	start, stop := until(ctx, intake)
 	defer stop()
 	if err := s.lock(start, s.standBy); err != nil {
-		return err
+		return s.unusable(start, err)
 	}
 	if err := s.fence(start); err != nil {
 		return err
@@ -112,6 +113,26 @@ func (s *session) lock(ctx context.Context, wait func(context.Context) error) er
 	}
 }
 
+// unusable refuses a slot from which nothing can be streamed.
+func (s *session) unusable(ctx context.Context, err error) error {
+	if !errors.Is(err, wal.ErrSlotUnusable) {
+		return err
+	}
+	slot, inspecting := wal.Inspect(ctx, s.database, s.config.Slot)
+	if inspecting != nil || slot.Usable {
+		return errors.Join(err, inspecting)
+	}
+	remedy := "Run: relay recover --reason '...'"
+	if !slot.Ours {
+		remedy = "It is not one of pgoutput in this database: choose another --slot"
+	}
+	return &checkpoint.Refusal{
+		Gate:   checkpoint.GateSlot,
+		Found:  fmt.Sprintf("slot %s cannot be used, its status is %s: %v", s.config.Slot, slot.Status, err),
+		Remedy: remedy,
+	}
+}
+
 // standBy waits until the slot is free. A standby touches nothing in Kafka: to fence would be to take over.
 func (s *session) standBy(ctx context.Context) error {
 	s.log.Info("standing by: another relay has the slot", "slot", s.config.Slot)
@@ -146,12 +167,13 @@ func (s *session) fence(ctx context.Context) (err error) {
 	if s.topic, err = publish.Inspect(ctx, s.kafka, s.config.Topic); err != nil {
 		return err
 	}
-	if err := checkpoint.EnsureTopic(ctx, s.kafka, s.checkpointTopic(), s.topic.Replicas); err != nil {
+	if err := checkpoint.EnsureTopic(ctx, s.kafka, s.checkpointTopic(), s.topic.Replicas, s.topic.MinISR); err != nil {
 		return err
 	}
 	s.producer, err = publish.Open(ctx, publish.Config{
-		Brokers:         s.config.Brokers,
-		TransactionalID: "relay." + s.source.SystemID + "." + s.config.Slot,
+		Brokers: s.config.Brokers,
+		// As the checkpoint topic's name: whoever could write that topic is fenced, whichever database it reads.
+		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
 		CheckpointTopic: s.checkpointTopic(),
 		Source:          s.config.Source,
 		Log:             s.log,
@@ -197,9 +219,10 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.metrics.is(roleActive)
 	s.health.Set(healthRelay, nil)
 	s.log.Info("publishing", "topic", s.topic.Name, "from_lsn", s.cp.At.End.String(), "events", s.cp.Events)
-	err := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics).run(ctx, intake)
-	if err != nil {
-		s.metrics.transactions.WithLabelValues(resultUnknown).Inc()
+	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
+	err := p.run(ctx, intake)
+	if err != nil && p.batch.events > 0 {
+		s.metrics.broken(err)
 	}
 	return err
 }

@@ -68,6 +68,9 @@ const selectVersion = `
 SELECT version, dirty
 FROM schema_migrations`
 
+// ErrSchema is wrapped by Check's errors that only a migration can mend.
+var ErrSchema = errors.New("wrong schema")
+
 // Check returns nil if the database has the schema at the version that this build needs or a newer one: migrations only
 // add to what an older program uses, so that programs can be replaced one by one. Otherwise the error says what to do.
 func Check(ctx context.Context, conn Querier, s Schema) error {
@@ -78,14 +81,14 @@ func Check(ctx context.Context, conn Querier, s Schema) error {
 	err := conn.QueryRow(ctx, selectVersion).Scan(&version, &dirty)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows) || sqlState(err) == undefinedTable:
-		return fmt.Errorf("the database has no %s schema: run foodctl migrate", s.Name)
+		return fmt.Errorf("%w: the database has no %s schema: run foodctl migrate", ErrSchema, s.Name)
 	case err != nil:
 		return fmt.Errorf("check the %s schema: %w", s.Name, err)
 	case dirty:
-		return fmt.Errorf("the %s schema is dirty at version %d, a migration broke off: run foodctl migrate, it says what to do",
-			s.Name, version)
+		return fmt.Errorf("%w: the %s schema is dirty at version %d, a migration broke off: run foodctl migrate, it says what to do",
+			ErrSchema, s.Name, version)
 	case version < int64(s.Newest):
-		return fmt.Errorf("the %s schema is at version %d, this program needs %d: run foodctl migrate", s.Name, version, s.Newest)
+		return fmt.Errorf("%w: the %s schema is at version %d, this program needs %d: run foodctl migrate", ErrSchema, s.Name, version, s.Newest)
 	}
 	return nil
 }

@@ -45,14 +45,14 @@ func TestCheckTellsWhatToDo(t *testing.T) {
 		{"newer than the program", "UPDATE schema_migrations SET version = version + 1", ""},
 		{
 			"older", "UPDATE schema_migrations SET version = version - 1",
-			fmt.Sprintf("the orders schema is at version %d, this program needs %d: run foodctl migrate", newest-1, newest),
+			fmt.Sprintf("wrong schema: the orders schema is at version %d, this program needs %d: run foodctl migrate", newest-1, newest),
 		},
 		{
 			"dirty", "UPDATE schema_migrations SET dirty = true",
-			fmt.Sprintf("the orders schema is dirty at version %d, a migration broke off: run foodctl migrate, it says what to do", newest),
+			fmt.Sprintf("wrong schema: the orders schema is dirty at version %d, a migration broke off: run foodctl migrate, it says what to do", newest),
 		},
-		{"nothing applied", "DELETE FROM schema_migrations", "the database has no orders schema: run foodctl migrate"},
-		{"empty database", "DROP TABLE schema_migrations", "the database has no orders schema: run foodctl migrate"},
+		{"nothing applied", "DELETE FROM schema_migrations", "wrong schema: the database has no orders schema: run foodctl migrate"},
+		{"empty database", "DROP TABLE schema_migrations", "wrong schema: the database has no orders schema: run foodctl migrate"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

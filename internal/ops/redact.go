@@ -32,3 +32,10 @@ func Redact(conn string) string {
 	}
 	return u.Redacted()
 }
+
+// Ambiguous says whether a database URL has a character in its password that should have been percent-encoded, so that a
+// part of the password is taken for the host's or the database's name, and would be shown as such.
+func Ambiguous(conn string) bool {
+	u, err := url.Parse(conn)
+	return err == nil && u.Scheme != "" && (strings.Contains(u.Path, "@") || strings.Contains(u.Fragment, "@") || strings.Contains(u.RawQuery, "@"))
+}

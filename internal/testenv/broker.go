@@ -51,6 +51,7 @@ func Topic(t testing.TB, brokers string, partitions int32) string {
 	if _, err := admin.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
+	AwaitTopic(t, client, name)
 	t.Cleanup(func() {
 		defer client.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -60,4 +61,27 @@ func Topic(t testing.TB, brokers string, partitions int32) string {
 		}
 	})
 	return name
+}
+
+// AwaitTopic waits until the brokers know a topic that was just made: they learn of it after the one that made it has
+// answered.
+func AwaitTopic(t testing.TB, client *kgo.Client, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	admin := kadm.NewClient(client)
+	for {
+		topics, err := admin.ListTopics(ctx, name)
+		if err == nil && topics[name].Err == nil {
+			return
+		}
+		if err != nil {
+			t.Fatalf("topic %s: %v", name, err)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("topic %s was made and is not known: %v", name, topics[name].Err)
+		}
+	}
 }

@@ -11,6 +11,7 @@ package checkpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,8 +48,8 @@ type Record struct {
 	LastEvents []string `json:"last_events"`
 	Events     int64    `json:"events"` // in the topic, this transaction's included
 
-	Reason    string    `json:"reason,omitempty"`    // why an operator loaded anew
-	Overrides []string  `json:"overrides,omitempty"` // gates that an operator opened, each with the reason given
+	Reason    string    `json:"reason,omitempty"`    // why an operator loaded anew, last
+	Overrides []string  `json:"overrides,omitempty"` // gates that an operator opened last, each with the reason given
 	WrittenAt time.Time `json:"written_at"`
 }
 
@@ -102,28 +103,34 @@ func (r Record) Marshal() ([]byte, error) {
 	return b, nil
 }
 
+// ErrNewer means that a newer relay wrote the checkpoint. ErrDamaged means that it cannot be read.
+var (
+	ErrNewer   = errors.New("the checkpoint is of a newer format")
+	ErrDamaged = errors.New("the checkpoint is damaged")
+)
+
 // Unmarshal reads what Marshal wrote. It refuses a newer format, and a record that is not complete.
 func Unmarshal(b []byte) (Record, error) {
 	var version struct { // looked at first: of a newer format nothing else need be as it is here
 		Format int `json:"format"`
 	}
 	if err := json.Unmarshal(b, &version); err != nil {
-		return Record{}, fmt.Errorf("decode checkpoint: %w", err)
+		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if version.Format > Format {
-		return Record{}, fmt.Errorf("the checkpoint has format %d, this relay knows up to %d: run a newer relay", version.Format, Format)
+		return Record{}, fmt.Errorf("%w: it has format %d, this relay knows up to %d: run a newer relay", ErrNewer, version.Format, Format)
 	}
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
-		return Record{}, fmt.Errorf("decode checkpoint: %w", err)
+		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	switch {
 	case r.Format < 1, r.Phase != Loading && r.Phase != Streaming, len(r.LastEvents) != r.Target.Partitions:
-		return Record{}, fmt.Errorf("the checkpoint is damaged: format %d, phase %q, %d last events of %d partitions",
-			r.Format, r.Phase, len(r.LastEvents), r.Target.Partitions)
+		return Record{}, fmt.Errorf("%w: format %d, phase %q, %d last events of %d partitions",
+			ErrDamaged, r.Format, r.Phase, len(r.LastEvents), r.Target.Partitions)
 	case r.At.Partial != nil && (r.At.Partial.Rows < 1 || r.At.Partial.Commit < r.At.End):
-		return Record{}, fmt.Errorf("the checkpoint is damaged: %d rows of transaction %s, everything up to %s",
-			r.At.Partial.Rows, r.At.Partial.Commit, r.At.End)
+		return Record{}, fmt.Errorf("%w: %d rows of transaction %s, everything up to %s",
+			ErrDamaged, r.At.Partial.Rows, r.At.Partial.Commit, r.At.End)
 	}
 	return r, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -26,13 +28,18 @@ var settings = map[string]*string{
 	"min.cleanable.dirty.ratio": kadm.StringPtr("0.1"),
 }
 
-// EnsureTopic makes the checkpoint topic if it is missing, with as many replicas as the data topic has. One that exists
-// must have one partition and must not delete by age.
-func EnsureTopic(ctx context.Context, client *kgo.Client, name string, replicas int16) error {
+// ErrTopic means that the checkpoint topic is such that it could lose the checkpoint, or hide it.
+var ErrTopic = errors.New("the checkpoint topic cannot be used")
+
+// EnsureTopic makes the checkpoint topic if it is missing, with the replicas and the min.insync.replicas of the data topic:
+// it must not be the weaker one. One that exists must not delete by age.
+func EnsureTopic(ctx context.Context, client *kgo.Client, name string, replicas int16, minISR string) error {
 	admin := kadm.NewClient(client)
-	_, err := admin.CreateTopic(ctx, 1, replicas, settings, name)
+	with := maps.Clone(settings)
+	with["min.insync.replicas"] = &minISR
+	_, err := admin.CreateTopic(ctx, 1, replicas, with, name)
 	if err == nil {
-		return nil
+		return known(ctx, admin, name)
 	}
 	if !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("make the checkpoint topic %s: %w", name, err)
@@ -46,10 +53,28 @@ func EnsureTopic(ctx context.Context, client *kgo.Client, name string, replicas 
 	}
 	for _, c := range configs[0].Configs {
 		if c.Key == "cleanup.policy" && c.MaybeValue() != "compact" {
-			return fmt.Errorf("the checkpoint topic %s has cleanup.policy=%s, which may delete the checkpoint: set it to compact", name, c.MaybeValue())
+			return fmt.Errorf("%w: %s has cleanup.policy=%s, which may delete the checkpoint: set it to compact", ErrTopic, name, c.MaybeValue())
 		}
 	}
 	return nil
+}
+
+// known waits until the brokers know a topic that was just made: they learn of it after the one that made it has answered.
+func known(ctx context.Context, admin *kadm.Client, name string) error {
+	for {
+		topics, err := admin.ListTopics(ctx, name)
+		if err != nil || topics[name].Err == nil {
+			return err
+		}
+		if !errors.Is(topics[name].Err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("the checkpoint topic %s: %w", name, topics[name].Err)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Read returns the last committed checkpoint, or false if there has never been one.
@@ -62,7 +87,7 @@ func Read(ctx context.Context, client *kgo.Client, topic string) (Record, bool, 
 		return Record{}, false, err
 	}
 	if len(partitions) != 1 {
-		return Record{}, false, fmt.Errorf("the checkpoint topic %s has %d partitions, want 1: which holds the last one?", topic, len(partitions))
+		return Record{}, false, fmt.Errorf("%w: %s has %d partitions, want 1: which holds the last one?", ErrTopic, topic, len(partitions))
 	}
 	last, err := partitions[0].Last(ctx)
 	if err != nil || last == nil {

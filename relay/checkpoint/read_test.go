@@ -46,9 +46,10 @@ func (k *kafka) make(partitions int32, policy string) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
+	testenv.AwaitTopic(k.t, k.client, k.topic)
 }
 
-func (k *kafka) ensure() error { return EnsureTopic(k.t.Context(), k.client, k.topic, 1) }
+func (k *kafka) ensure() error { return EnsureTopic(k.t.Context(), k.client, k.topic, 1, "1") }
 
 // write ends a transaction with the values, each after some other records.
 func (k *kafka) write(how kgo.TransactionEndTry, values ...[]byte) {

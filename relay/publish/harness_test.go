@@ -54,7 +54,7 @@ func setupTopic(t *testing.T, brokers []string, name string) *target {
 		Brokers: brokers, TransactionalID: testenv.Name(t), CheckpointTopic: checkpoint.Topic(name, "slot"), Source: "/orders",
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
-	if err := checkpoint.EnsureTopic(t.Context(), k.client, k.config.CheckpointTopic, 1); err != nil {
+	if err := checkpoint.EnsureTopic(t.Context(), k.client, k.config.CheckpointTopic, 1, "1"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

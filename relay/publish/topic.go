@@ -31,6 +31,7 @@ type Topic struct {
 	Partitions      int
 	Replicas        int16
 	MaxMessageBytes int32
+	MinISR          string // min.insync.replicas
 }
 
 // Target returns the topic's identity, as a checkpoint holds it.
@@ -98,6 +99,8 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 				return Topic{}, fmt.Errorf("max.message.bytes of topic %s: %w", name, err)
 			}
 			t.MaxMessageBytes = int32(n)
+		case "min.insync.replicas":
+			t.MinISR = c.MaybeValue()
 		case "cleanup.policy":
 			if c.MaybeValue() != "delete" {
 				return Topic{}, fmt.Errorf("%w: topic %s has cleanup.policy=%s, which drops events of an order that has later ones: set it to delete",

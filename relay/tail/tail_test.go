@@ -312,7 +312,7 @@ func TestCompactedLogWithHolesIsReadToItsEnd(t *testing.T) {
 		t.Errorf("%d of 100 records, the last %q; want fewer, the last %q", len(got), got[len(got)-1], want[4])
 	}
 	p := l.open()
-	if p.End != end {
+	if p.End < end { // a commit is answered before its marker is in the log
 		t.Errorf("the log ends at %d, ended at %d", p.End, end)
 	}
 	if last, err := p.Last(t.Context()); err != nil || string(last.Value) != want[4] {
@@ -350,6 +350,7 @@ func setupCompacted(t *testing.T) (l *log, compact func()) {
 	if _, err := admin.CreateTopic(t.Context(), 1, 1, pointers, l.topic); err != nil {
 		t.Fatal(err)
 	}
+	testenv.AwaitTopic(t, l.client, l.topic)
 	t.Cleanup(func() {
 		if _, err := admin.DeleteTopics(context.Background(), l.topic); err != nil {
 			t.Error(err)

@@ -122,6 +122,8 @@ func slotError(err error) error {
 	switch pg.Code {
 	case "55006", "42710": // object_in_use; duplicate_object: another relay was quicker to make it
 		return fmt.Errorf("%w (%s)", ErrSlotActive, pg.Message)
+	case "55000": // object_not_in_prerequisite_state: the slot's log is gone, or it belongs to another database
+		return fmt.Errorf("%w (%s)", ErrSlotUnusable, pg.Message)
 	case "42704": // undefined_object
 		return fmt.Errorf("%w (%s)", ErrNoSlot, pg.Message)
 	}

@@ -15,22 +15,26 @@ import (
 // Slot is what the server says about a replication slot.
 type Slot struct {
 	Active    bool
-	Usable    bool       // it is ours (pgoutput, this database) and its log is still there
+	Ours      bool       // it is one of pgoutput, in this database
+	Usable    bool       // it is ours, and its log is still there
 	Confirmed outbox.LSN // up to where it was acknowledged
 	Lag       int64      // bytes of log written since Confirmed
 	Retained  int64      // bytes of log that it holds back
 	Safe      *int64     // bytes that may yet be written before it is in danger of being lost; nil for no limit
 	Status    string     // pg_replication_slots.wal_status
+	Flushed   outbox.LSN // the end of the server's log on disk
 }
 
 const inspectSlot = `
 SELECT active,
+       coalesce(plugin = 'pgoutput' AND database = current_database(), false),
        coalesce(plugin = 'pgoutput' AND database = current_database() AND wal_status <> 'lost', false),
        coalesce(confirmed_flush_lsn - '0/0', 0)::bigint,
        coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::bigint,
        coalesce(pg_current_wal_lsn() - restart_lsn, 0)::bigint,
        safe_wal_size,
-       coalesce(wal_status, 'lost')
+       coalesce(wal_status, 'lost'),
+       (pg_current_wal_flush_lsn() - '0/0')::bigint
 FROM pg_replication_slots
 WHERE slot_name = $1`
 
@@ -38,7 +42,7 @@ WHERE slot_name = $1`
 func Inspect(ctx context.Context, conn *pgx.Conn, name string) (Slot, error) {
 	var s Slot
 	err := conn.QueryRow(ctx, inspectSlot, name).
-		Scan(&s.Active, &s.Usable, &s.Confirmed, &s.Lag, &s.Retained, &s.Safe, &s.Status)
+		Scan(&s.Active, &s.Ours, &s.Usable, &s.Confirmed, &s.Lag, &s.Retained, &s.Safe, &s.Status, &s.Flushed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNoSlot
 	}
