@@ -85,7 +85,7 @@ func (k *killer) killAll(ctx context.Context) error {
 		fourth := k.dice.IntN(4)
 		working := fourth > 0
 		moment := rand.N(k.every/4 + 1) // not a secret, and no seed could repeat a race
-		if err := pause(ctx, time.Until(next.Add(moment))); err != nil {
+		if err := ops.Sleep(ctx, time.Until(next.Add(moment))); err != nil {
 			return err
 		}
 		if err := k.await(ctx, victim, working); err != nil {
@@ -121,8 +121,8 @@ func (k *killer) await(ctx context.Context, p *stack.Program, working bool) erro
 	ctx, cancel := context.WithTimeoutCause(ctx, comeback, fmt.Errorf("%s was not back %s after it was killed; its log is %s", p.Name(), comeback, p.Log))
 	defer cancel()
 	for p.Pid() == 0 || (working && !status.Ready(ctx, p.URL)) {
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return context.Cause(ctx)
+		if err := ops.Sleep(ctx, 10*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -204,18 +204,4 @@ func (f felt) String() string {
 	fmt.Fprintf(&b, "%d Kafka transactions broken off, with %d records that no read_committed reader saw\n", f.AbortedTransactions, f.AbortedRecords)
 	fmt.Fprintf(&b, "%d source transactions read again after a restart, and dropped as already published\n", f.Reread)
 	return b.String()
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	schema "github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
@@ -193,7 +194,7 @@ func (a *audit) arrive(ctx context.Context) error {
 				"is it running? It says why not at /readyz?verbose. Wait longer with --timeout", a.report.Counts.Pending)
 			return nil
 		}
-		if err := wait(ctx, 50*time.Millisecond); err != nil {
+		if err := ops.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}

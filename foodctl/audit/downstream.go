@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	schema "github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
@@ -59,7 +60,7 @@ func (a *audit) openModel(ctx context.Context, conn *pgx.Conn) (*model, error) {
 				"It says why not at /readyz?verbose. Wait longer with --timeout", part, offsets[part].next, a.judge.cutEnds[part])
 			break
 		}
-		if err := wait(ctx, 50*time.Millisecond); err != nil {
+		if err := ops.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
@@ -97,7 +98,7 @@ func (j *judge) meet(ctx context.Context, ids []uuid.UUID) error {
 		}
 		const pause = 50 * time.Millisecond
 		j.grace -= pause
-		if err := wait(ctx, pause); err != nil {
+		if err := ops.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -277,16 +278,4 @@ func (j *judge) incomplete() (unclear int) {
 		})
 	}
 	return unclear
-}
-
-// wait pauses, or returns the context's error when it ends before.
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
@@ -140,7 +141,7 @@ func await(ctx context.Context, admin *kadm.Client, name string) (kadm.TopicDeta
 		if !kerr.IsRetriable(detail.Err) {
 			return detail, meta, fmt.Errorf("topic %s: %w", name, detail.Err)
 		}
-		if err := pause(ctx); err != nil {
+		if err := ops.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return detail, meta, fmt.Errorf("topic %s: %w", name, errors.Join(detail.Err, err))
 		}
 	}

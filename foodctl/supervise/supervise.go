@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 // A program that has lived for settled is sound: it is started again as often as it dies. One that never did and has
@@ -95,7 +96,7 @@ func (p *Program) Run(ctx context.Context) error {
 		}
 		pause := backoff(r.quick)
 		p.notify(Event{Name: p.spec.Name, Pid: end.Pid(), Reason: end.String(), Detail: detail, Backoff: pause})
-		wait(ctx, pause)
+		_ = ops.Sleep(ctx, pause) // the loop asks ctx
 	}
 	return nil
 }
@@ -206,16 +207,4 @@ func (p *Program) Pid() int {
 		return 0
 	}
 	return p.process.PID()
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	if d == 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
@@ -181,14 +182,7 @@ func decide(cmd Command, o order.Order, now time.Time) (order.Order, []event.Eve
 // wait lets other writers finish, or a database come back, before the n-th attempt.
 func wait(ctx context.Context, n int) error {
 	if n == 0 {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
-	timer := time.NewTimer(rand.N(pause << (n - 1)))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return ops.Sleep(ctx, rand.N(pause<<(n-1)))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 )
 
@@ -183,7 +184,7 @@ func (g *generator) paced(ctx context.Context, open []uuid.UUID) error {
 		group.Go(func() error { return g.adopt(ctx, id) })
 	}
 	gap := time.Duration(float64(time.Second) / g.Rate)
-	for due := time.Now(); pause(ctx, time.Until(due)) == nil; due = due.Add(gap) {
+	for due := time.Now(); ops.Sleep(ctx, time.Until(due)) == nil; due = due.Add(gap) {
 		n, more := g.take()
 		if !more {
 			break

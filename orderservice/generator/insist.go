@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
@@ -34,7 +35,7 @@ func (g *generator) insist(ctx context.Context, what string, do func() error) er
 		if g.absent.CompareAndSwap(false, true) {
 			g.Logger.Warn("the orders database does not answer; trying until it does", "what", what, "err", err)
 		}
-		if err := pause(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := ops.Sleep(ctx, wait/2+rand.N(wait)); err != nil {
 			return err
 		}
 	}
@@ -55,20 +56,5 @@ func kind(err error) string {
 		return "unavailable"
 	default:
 		return "other"
-	}
-}
-
-// pause waits, at once over if d is not positive.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
@@ -121,5 +122,5 @@ func (g *generator) think(ctx context.Context, r *rand.Rand, o order.Order) erro
 	if g.Rate == 0 || o.Version == 0 {
 		return ctx.Err()
 	}
-	return pause(ctx, between/2+time.Duration(r.Int64N(int64(between))))
+	return ops.Sleep(ctx, between/2+time.Duration(r.Int64N(int64(between))))
 }

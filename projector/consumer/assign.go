@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
@@ -38,8 +39,8 @@ func (s *session) claim(ctx context.Context, copies map[string]map[int32]kgo.Off
 			s.status.retrying(who, err)
 			s.log.WarnContext(ctx, "claim not possible yet, trying again", "partitions", parts, "err", err)
 		}
-		if !sleep(ctx, backoff(n)) {
-			return nil, ctx.Err()
+		if err := ops.Sleep(ctx, backoff(n)); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
@@ -80,7 +81,7 @@ func (c *Consumer) member(ctx context.Context, id int) error {
 			return fmt.Errorf("group member %d: %w", id, err)
 		}
 		log.WarnContext(ctx, "left the group to join again", "err", err)
-		if !sleep(ctx, backoff(1)) {
+		if ops.Sleep(ctx, backoff(1)) != nil {
 			return nil
 		}
 	}
@@ -91,16 +92,4 @@ func (c *Consumer) member(ctx context.Context, id int) error {
 func backoff(n int) time.Duration {
 	d := min(100*time.Millisecond<<min(n-1, 10), 5*time.Second)
 	return d/2 + rand.N(d/2)
-}
-
-// sleep reports whether it slept through.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 const lagInterval = time.Second
@@ -10,7 +12,7 @@ const lagInterval = time.Second
 // watchLag measures the lag until ctx ends: against the last stable offset, because what is beyond it cannot be read yet.
 func (s *session) watchLag(ctx context.Context) {
 	behindSince := make(map[int32]time.Time)
-	for sleep(ctx, lagInterval) {
+	for ops.Sleep(ctx, lagInterval) == nil {
 		workers := s.all()
 		if len(workers) == 0 {
 			continue

@@ -96,7 +96,7 @@ func (r *rig) until(what string, holds func() bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Minute)
 	defer cancel()
 	for !holds() {
-		if !sleep(ctx, 20*time.Millisecond) {
+		if ops.Sleep(ctx, 20*time.Millisecond) != nil {
 			r.Fatalf("did not happen in time: %s", what)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
@@ -233,7 +234,7 @@ func (w *worker) apply(events []view.Event) error {
 
 // pause waits and reports whether to try again: not when the worker is to end.
 func (w *worker) pause(d time.Duration) bool {
-	slept := sleep(w.ctx, d)
+	slept := ops.Sleep(w.ctx, d) == nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slept && !w.draining
