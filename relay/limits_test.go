@@ -67,10 +67,10 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		w.limits.age = 500 * time.Millisecond
 		w.limits.hardEvents, w.limits.softEvents = 2, 2 // so that the model lets a transaction of two rows be split
 		src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
-		ctx, cancel := context.WithCancel(t.Context())
+		intake, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(ctx, ctx)
+			done <- newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
 		}()
 		const begin = 4 // two keepalives, BEGIN and the first row; the second row and COMMIT
 		src.chunks <- w.messages()[:begin]
@@ -85,8 +85,10 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		}
 		src.chunks <- w.messages()[begin:]
 		synctest.Wait()
-		cancel()
-		<-done
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		w.verify(t)
 	})
 }

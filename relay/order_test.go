@@ -110,7 +110,9 @@ func (s *system) next() (begin, row, end wal.Message) {
 		}
 	}
 	cancel()
-	<-ended
+	if err := <-ended; ctx.Err() == nil {
+		s.t.Fatal(err)
+	}
 	s.wait("the slot to be free", func() bool {
 		slot, err := wal.Inspect(s.t.Context(), s.db, s.config.Slot)
 		return err == nil && !slot.Active

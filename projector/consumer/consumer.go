@@ -82,7 +82,7 @@ func (c *Consumer) member(ctx context.Context, id int) error {
 		}
 		log.WarnContext(ctx, "left the group to join again", "err", err)
 		if ops.Sleep(ctx, backoff(1)) != nil {
-			return nil
+			return nil //nolint:nilerr // told to end while it waited
 		}
 	}
 }
