@@ -58,6 +58,20 @@ func TestABatchAlsoEndsByItsBytes_I3(t *testing.T) {
 	}
 }
 
+// timedSink is a fakeSink that notes when it first committed.
+type timedSink struct {
+	fakeSink
+
+	first time.Time
+}
+
+func (s *timedSink) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+	if s.first.IsZero() {
+		s.first = time.Now()
+	}
+	return s.fakeSink.Commit(ctx, cp)
+}
+
 // TestATransactionThatArrivesSlowlyIsCutByAge_I3: readers wait for an open Kafka transaction, so it does not wait for the
 // rest of a source transaction.
 func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
@@ -67,23 +81,25 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		w.limits.age = 500 * time.Millisecond
 		w.limits.hardEvents, w.limits.softEvents = 2, 2 // so that the model lets a transaction of two rows be split
 		src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
+		sink := &timedSink{fakeSink: fakeSink{w: w}}
+		began := time.Now()
 		intake, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
+			done <- newPump(src, sink, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
 		}()
-		const begin = 4 // two keepalives, BEGIN and the first row; the second row and COMMIT
-		src.chunks <- w.messages()[:begin]
-		synctest.Wait()
-		if len(w.events) != 0 {
-			t.Errorf("published %v before the batch was old", w.events)
-		}
-		time.Sleep(500 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+		messages := w.messages()
+		const begin = 4 // two keepalives, BEGIN and the first row; behind them the second row and COMMIT
+		src.chunks <- messages[:begin]
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if part := w.cp.At.Partial; len(w.events) != 1 || part == nil || part.Rows != 1 {
 			t.Errorf("published %v up to %+v, want the first row and a place behind it", w.events, w.cp.At)
 		}
-		src.chunks <- w.messages()[begin:]
+		if age := sink.first.Sub(began); age != w.limits.age {
+			t.Errorf("cut after %v, want %v", age, w.limits.age)
+		}
+		src.chunks <- messages[begin:]
 		synctest.Wait()
 		stop()
 		if err := <-done; err != nil {
