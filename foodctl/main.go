@@ -1,66 +1,12 @@
-// Program foodctl is the operator's tool: it runs the whole pipeline on one machine, breaks it on purpose, and checks that
-// it kept its promise.
+// Foodctl is the operator's tool: it runs the pipeline, breaks it on purpose, and checks that it kept its promise.
+//
+// What it does is in package app.
 package main
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"os"
 
-	"github.com/alecthomas/kong"
-
-	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/app"
 )
 
-type cli struct {
-	ops.LogFlags
-
-	Up      upCmd      `cmd:"" help:"Run the whole pipeline on this machine, without Docker."`
-	Verify  verifyCmd  `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
-	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
-	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
-	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-}
-
-const description = `Run, break and check the food order pipeline.
-
-Start with "foodctl up", kill anything that it started, and see with "foodctl verify" that every order reached the read
-model exactly once. Every flag can also be given by the environment variable that stands behind it.`
-
-func main() {
-	os.Exit(ops.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	ctx, stop := ops.Signals(ctx)
-	defer stop()
-	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("foodctl"),
-		kong.Description(description),
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-	)
-	if err != nil {
-		return err
-	}
-	parsed, err := parser.Parse(args)
-	if err != nil {
-		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see foodctl --help)", err)}
-	}
-	log := c.Log(stderr)
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.BindTo(stdout, (*io.Writer)(nil))
-	parsed.Bind(log)
-	return parsed.Run()
-}
-
-type versionCmd struct{}
-
-// Run prints the version.
-func (versionCmd) Run(out io.Writer) error {
-	_, err := io.WriteString(out, ops.Version()+"\n")
-	return err
-}
+func main() { os.Exit(app.Main()) }

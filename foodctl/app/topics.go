@@ -1,0 +1,48 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+)
+
+type topicsCmd struct {
+	Brokers string        `help:"Kafka brokers, comma-separated." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
+	Topic   string        `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
+	Timeout time.Duration `help:"How long to wait for the brokers (${default})." env:"FOODCTL_TIMEOUT" default:"30s" placeholder:"D"`
+}
+
+// Help is what `foodctl topics --help` says beside the flags.
+func (topicsCmd) Help() string {
+	return `Makes the topic if it is not there: three partitions, nothing ever deleted, and as many replicas as the brokers
+allow, up to three. A topic that is there is checked, and what differs is said; it is never changed. The relay makes its
+checkpoint topic itself.`
+}
+
+// Run makes or checks the topic.
+func (c *topicsCmd) Run(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	client, err := broker.Connect(ctx, c.Brokers)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	t, err := broker.Ensure(ctx, client, c.Topic)
+	if err != nil {
+		return err
+	}
+	verb := "is as it should be"
+	if t.Created {
+		verb = "made"
+	}
+	fmt.Fprintf(out, "%s: %s: %d partitions, replication factor %d, on %d brokers\n", t.Name, verb, topic.Partitions, t.Replicas, t.Brokers)
+	for _, note := range t.Notes {
+		fmt.Fprintf(out, "  note: %s\n", note)
+	}
+	return nil
+}

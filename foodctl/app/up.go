@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+)
+
+type upCmd struct {
+	serverFlags
+	sizeFlags
+	portFlags
+
+	Rate     float64       `help:"Orders per second; 0: as fast as it can (${default})." env:"RATE" default:"10" placeholder:"N"`
+	Topic    string        `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
+	Orders   int64         `help:"Stop after so many orders, wait until all their events have arrived, audit, and exit 0 if it holds, 1 if not, 2 if undecided." env:"ORDERS" placeholder:"N"`
+	Duration time.Duration `help:"The same after so long." env:"FOODCTL_DURATION" placeholder:"D"`
+	DataDir  string        `help:"Directory for Postgres's data and the logs. Default: .foodpipeline in the repository." env:"FOODCTL_DIR" type:"path" placeholder:"DIR"`
+	Reset    bool          `help:"Wipe the data directory first. Only one that foodctl made; nothing on given servers." env:"FOODCTL_RESET"`
+	JSON     bool          `help:"Write an object per line instead of text." env:"FOODCTL_JSON" name:"json"`
+}
+
+// Help is what `foodctl up --help` says beside the flags.
+func (upCmd) Help() string {
+	return `Starts Postgres (a private one, downloaded once if need be) and a Kafka broker (a dev broker in memory), makes the
+databases and the topic, and runs orderservice with its order generator, the relay and the projectors as child processes.
+A program that dies is started again: kill -9 any of them to see. Ctrl-C lets what is on its way arrive and stops
+everything in order; a second Ctrl-C stops at once. Nothing survives foodctl, however it ends.
+
+The status line counts events: written to the outbox, published in the topic, applied to the read model.
+
+  foodctl up                                  ten orders a second until Ctrl-C
+  foodctl up --orders 1000 --rate 200         a thousand orders, then the audit
+  foodctl up --brokers localhost:9092         the same on a real Kafka
+  foodctl up --rate 0 --orders 50000          as fast as it can; prints orders/s, memory and CPU of each program`
+}
+
+// Run runs the system until Ctrl-C or its limit.
+func (c *upCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	dir, err := c.directory(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	style := status.StyleOf(out, c.JSON)
+	screen := status.NewScreen(out, style)
+	s, err := openSession(ctx, c.config(dir), screen, style, log)
+	if err != nil {
+		return err
+	}
+	screen.Text(banner(s, c, dir))
+	err = c.watch(ctx, s)
+	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+}
+
+func (c *upCmd) directory(ctx context.Context) (*stack.Directory, error) {
+	path := c.DataDir
+	if path == "" {
+		var err error
+		if path, err = defaultDirectory(ctx); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := stack.OpenDirectory(path)
+	if err != nil {
+		return nil, err
+	}
+	if c.Reset {
+		if err := dir.Reset(); err != nil {
+			return nil, errors.Join(err, dir.Close())
+		}
+	}
+	return dir, nil
+}
+
+func (c *upCmd) config(dir *stack.Directory) stack.Config {
+	names := stack.DefaultNames()
+	names.Topic = c.Topic
+	return stack.Config{
+		Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: c.ports(), Names: names,
+		Relays: c.Relays, Projectors: c.Projectors,
+		Traffic: stack.Traffic{Rate: c.Rate, Orders: c.Orders, Seed: c.Seed, Writers: c.Writers},
+	}
+}
+
+// watch runs until Ctrl-C, which is the usual end, or until the limit, and then the audit.
+func (c *upCmd) watch(ctx context.Context, s *session) error {
+	limited := c.Orders > 0 || c.Duration > 0
+	err := s.watch(ctx, c.finished(s))
+	switch {
+	case err == nil:
+		return c.conclude(ctx, s)
+	case ctx.Err() != nil && !limited:
+		return s.leave(ctx)
+	case ctx.Err() != nil:
+		return &ops.ExitError{Code: 2, Err: errors.Join(errors.New("stopped before the audit"), s.leave(ctx))}
+	}
+	return err
+}
+
+// finished says whether the limit is reached.
+func (c *upCmd) finished(s *session) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		if c.Duration > 0 && time.Since(s.began) >= c.Duration {
+			return true
+		}
+		if c.Orders == 0 {
+			return false
+		}
+		m, err := status.Scrape(ctx, s.OrderService.URL)
+		return err == nil && m.Sum("generator_done") == 1
+	}
+}
+
+// conclude waits until everything has arrived, and audits it.
+func (c *upCmd) conclude(ctx context.Context, s *session) error {
+	arrived, err := s.drain(ctx, patience)
+	if err != nil {
+		return err
+	}
+	s.screen.Status(s.counts)
+	s.screen.End()
+	if ctx.Err() != nil {
+		return &ops.ExitError{Code: 2, Err: errors.New("stopped before the audit")}
+	}
+	if !arrived {
+		s.screen.Notice("nothing has arrived for %s: %d of %d events are in the topic, %d in the read model; the programs' logs say why",
+			patience, s.counts.Published, s.counts.Written, s.counts.Applied)
+	}
+	if err := s.report(ctx); err != nil {
+		return err
+	}
+	report, err := s.audit(ctx)
+	if err != nil {
+		return err
+	}
+	return s.show(report)
+}
+
+// leave lets what is on its way arrive, for as long as it moves.
+func (s *session) leave(ctx context.Context) error {
+	const soon = 5 * time.Second
+	s.screen.Notice("stopping: what is on its way arrives first (Ctrl-C again stops at once)")
+	arrived, err := s.drain(context.WithoutCancel(ctx), soon)
+	s.screen.Status(s.counts)
+	s.screen.End()
+	if err == nil && !arrived {
+		s.screen.Notice("%d events are still on their way; they are safe in the outbox", s.counts.Written-s.counts.Applied)
+	}
+	if err != nil {
+		return fmt.Errorf("draining: %w", err)
+	}
+	return nil
+}

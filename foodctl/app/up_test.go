@@ -1,0 +1,124 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
+)
+
+func TestUpRunsOrdersAndHolds(t *testing.T) {
+	t.Parallel()
+	_, flags, _ := place(t)
+	p := foodctl(t, append(flags, "--orders=50", "--rate=100")...)
+	if got := p.verdict(); got != audit.Holds {
+		t.Errorf("verdict %s, want %s", got, audit.Holds)
+	}
+	if code := p.exit(); code != 0 {
+		t.Fatalf("exit code %d: %s", code, p.stderr.String())
+	}
+
+	// Again on what is there: the dev broker has forgotten it.
+	p = foodctl(t, append(flags, "--orders=10", "--rate=100")...)
+	p.until("the topic filled anew", func(l line) bool { return l.Applied > 50 })
+	if got := p.verdict(); got != audit.Holds {
+		t.Errorf("second verdict %s, want %s", got, audit.Holds)
+	}
+	if code := p.exit(); code != 0 {
+		t.Fatalf("second exit code %d: %s", code, p.stderr.String())
+	}
+
+	p = foodctl(t, append(flags, "--orders=1", "--rate=100", "--reset")...)
+	report := p.until("the audit", func(l line) bool { return l.Verdict != "" })
+	if rows := report.Orders.(map[string]any)["rows"]; rows != 1.0 {
+		t.Errorf("%v orders after --reset, want 1", rows)
+	}
+	if code := p.exit(); code != 0 {
+		t.Fatalf("third exit code %d: %s", code, p.stderr.String())
+	}
+}
+
+func TestNothingSurvivesAKilledUpAndTheNextOneGoesOn(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("only Linux kills the children of a killed process")
+	}
+	dir, flags, ports := place(t)
+	p := foodctl(t, flags...)
+	p.flowing()
+
+	second := foodctl(t, flags...)
+	if code := second.exit(); code != 1 || !strings.Contains(second.stderr.String(), fmt.Sprintf("pid %d:", p.Process.Pid)) {
+		t.Errorf("a second up: exit code %d, %q: want a refusal with pid %d", code, second.stderr.String(), p.Process.Pid)
+	}
+	i := slices.Index(flags, "--data-dir") + 1
+	elsewhere := slices.Replace(slices.Clone(flags), i, i+1, dir+"-2")
+	other := foodctl(t, elsewhere...)
+	if code := other.exit(); code != 1 {
+		t.Errorf("up on taken ports: exit code %d, want 1", code)
+	}
+	for _, want := range []string{fmt.Sprintf("port %d", ports.Broker), "--broker-port", "--postgres-port"} {
+		if !strings.Contains(other.stderr.String(), want) {
+			t.Errorf("up on taken ports: %q: want %q in it", other.stderr.String(), want)
+		}
+	}
+
+	pids := children(t, p.Process.Pid)
+	if len(pids) < 5 {
+		t.Fatalf("%d processes: want orderservice, relay, two projectors and Postgres's", len(pids))
+	}
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, pids)
+
+	next := foodctl(t, append(flags, "--orders=20", "--rate=100")...)
+	if got := next.verdict(); got != audit.Holds {
+		t.Errorf("verdict after the kill %s, want %s", got, audit.Holds)
+	}
+	if code := next.exit(); code != 0 {
+		t.Errorf("exit code %d: %s", code, next.stderr.String())
+	}
+}
+
+func TestInterruptLetsEverythingArriveAndStopsAll(t *testing.T) {
+	t.Parallel()
+	_, flags, _ := place(t)
+	p := foodctl(t, append(flags, "--rate=100")...)
+	p.flowing()
+	pids := children(t, p.Process.Pid)
+	if err := p.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the notice", func(l line) bool { return strings.HasPrefix(l.Notice, "stopping") })
+	last := p.until("the last status", func(l line) bool { return l.Written > 0 })
+	for l := range p.lines {
+		if l.Written > 0 {
+			last = l
+		}
+	}
+	if last.Applied != last.Written {
+		t.Errorf("%d of %d events had arrived at the end", last.Applied, last.Written)
+	}
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.stderr.String())
+	}
+	gone(t, pids)
+}
+
+func TestDemoKillHolds(t *testing.T) {
+	t.Parallel()
+	p := foodctl(t, "demo", "kill", "--json", "--times=6", "--every=300ms", "--all", "--rate=200")
+	p.until("the kills", func(l line) bool { return l.Kills != nil })
+	if got := p.verdict(); got != audit.Holds {
+		t.Errorf("verdict %s, want %s", got, audit.Holds)
+	}
+	// Whether so few kills are felt is chance.
+	if code := p.exit(); code != 0 && !strings.Contains(p.stderr.String(), "no kill was felt") {
+		t.Errorf("exit code %d: %s", code, p.stderr.String())
+	}
+}

@@ -1,0 +1,114 @@
+// Package app is the program projector: it reads the events of the food orders from Kafka and keeps the read model in Postgres: every event changes it
+// exactly once, whatever is killed and however the partitions move between projectors.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/projector/consumer"
+	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
+	"github.com/adamkwhite/kafkafoodpipeline/sql"
+)
+
+const description = `Keeps the read model: consumes the food orders' events, each exactly once.
+
+Start as many as you like with the same --group: they share the topic's partitions. It needs a readmodel database with the
+schema of this version (foodctl migrate). SIGTERM finishes the batch in hand and leaves the group.`
+
+// Main runs the program with the command line and the streams of this process, and returns its exit code.
+func Main() int {
+	return ops.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr), os.Stderr)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("projector"),
+		kong.Description(description),
+		kong.Vars{"listen_env": "PROJECTOR_LISTEN", "listen": "127.0.0.1:7484"},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+	)
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return nil
+	}
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see projector --help)", err)}
+	}
+	ctx, stop := ops.Signals(ctx)
+	defer stop()
+	if command.Selected().Name == "healthcheck" {
+		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe)
+	}
+	return c.Run.run(ctx, stderr)
+}
+
+// run serves and consumes until ctx ends. A failure of the one ends the other.
+func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
+	log := c.Log(stderr)
+	listener, err := ops.Listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()                                              // once more than ServeOn does, if it is never reached
+	pool, err := view.Connect(ctx, c.DatabaseURL, int32(2*c.Members+8)) //nolint:gosec // Validate bounds it
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := check(ctx, pool); err != nil {
+		return err
+	}
+
+	registry, health := ops.Registry(), ops.NewHealth(consumer.Parts...)
+	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, consumer.NewMetrics(registry), health)
+	log.InfoContext(ctx, "projector starts", "version", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
+		"group", c.Group, "members", c.Members, "database", ops.Redact(c.DatabaseURL))
+
+	g, ctx := errgroup.WithContext(ctx)
+	served, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return ops.ServeOn(served, listener, ops.Handler(registry, health)) })
+	g.Go(func() error {
+		defer stopServing() // last, so that the drain can be watched
+		return cons.Run(ctx)
+	})
+	err = g.Wait()
+	log.Info("projector stopped")
+	return err
+}
+
+// startTimeout is how long to wait for the database at the start: programs and servers are often started together.
+const startTimeout = 30 * time.Second
+
+// check waits for the database and returns an error if its schema is not of this version.
+func check(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := sql.Check(ctx, pool, sql.ReadModel)
+		if _, unreachable := errors.AsType[*pgconn.ConnectError](err); !unreachable {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,228 @@
+// Package app is the program relay: it publishes the outbox of the orders database to Kafka, each event exactly once and in commit order.
+//
+// It is crash-only: there is one way to begin, the start protocol (see session), and every error leads to it. So a
+// relay that was killed, one that lost its database or its brokers, and one that is started for the first time all go the
+// same way, and there is no second one to get wrong.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/sql"
+)
+
+// Parts of the relay that report to /readyz. A standby is ready: it does what it is there for.
+const (
+	healthRelay = "relay"
+	healthWAL   = "wal"
+)
+
+// Exit codes, beside 0 and 1.
+const (
+	exitRefused  = 3 // a gate is closed: an operator must look
+	exitUnusable = 4 // a topic, a right or a record is such that nothing can be published before somebody changes it
+)
+
+const (
+	drainFor   = 10 * time.Second // how long a stop may take to commit what is at hand
+	backOffMin = 100 * time.Millisecond
+	backOffMax = 5 * time.Second
+)
+
+// errStopped is the cause of what ends because the operator stops the relay.
+var errStopped = errors.New("stopped")
+
+// Main runs the program with the command line and the streams of this process, and returns its exit code.
+func Main() int {
+	return ops.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr), os.Stderr)
+}
+
+type commands struct {
+	Run         runCommand     `cmd:"" default:"withargs" help:"Publish the outbox, or stand by while another relay does."`
+	Recover     recoverCommand `cmd:"" help:"Fill the topic up from the outbox table and make the slot anew: after a lost slot, a lost topic or a restored database. Run it while no relay runs; killed, it can be run again."`
+	Healthcheck healthcheck    `cmd:"" help:"Ask a running relay whether it is live or ready; for container health checks."`
+}
+
+type healthcheck struct {
+	Listen string `help:"Address that the relay listens at." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
+	Probe  string `arg:"" optional:"" default:"ready" enum:"live,ready" help:"live or ready (${default})."`
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var cli commands
+	parser, err := kong.New(&cli, kong.Name("relay"),
+		kong.Description("Publishes the outbox of the orders database to Kafka, each event exactly once and in commit order."),
+		kong.Writers(stdout, stderr))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see relay --help)", err)}
+	}
+	intake, stop := ops.Signals(ctx)
+	defer stop()
+	switch command.Command() {
+	case "healthcheck", "healthcheck <probe>":
+		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
+	case "recover":
+		r, err := newRelay(cli.Recover.config, defaultLimits(), nil, cli.Recover.Log(stderr))
+		if err != nil {
+			return err
+		}
+		return exitCode(r.recover(intake))
+	default:
+		r, err := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, cli.Run.Log(stderr))
+		if err != nil {
+			return err
+		}
+		return exitCode(r.serve(ctx, intake, cli.Run.Listen))
+	}
+}
+
+// newRelay returns an error for a database URL that cannot be understood: no new attempt would mend it.
+func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*relay, error) {
+	if _, err := pgx.ParseConfig(c.DatabaseURL); err != nil || ops.Ambiguous(c.DatabaseURL) {
+		return nil, &ops.ExitError{Code: 2, Err: errors.New("the database URL cannot be understood: want postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
+			"with the characters / @ : # ? % of the password percent-encoded")}
+	}
+	registry := ops.Registry()
+	return &relay{
+		config: c, limits: l, open: open, log: log,
+		registry: registry, metrics: newMetrics(registry), health: ops.NewHealth(healthRelay, healthWAL),
+	}, nil
+}
+
+// exitCode says by its code whether starting the relay again can help.
+func exitCode(err error) error {
+	var refusal *checkpoint.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		return &ops.ExitError{Code: exitRefused, Err: err}
+	case permanent(err):
+		return &ops.ExitError{Code: exitUnusable, Err: err}
+	}
+	return err
+}
+
+// serve publishes until intake ends, and serves health and metrics meanwhile.
+func (r *relay) serve(ctx, intake context.Context, addr string) error {
+	listener, err := ops.Listen(intake, addr)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	serving, stopServing := context.WithCancel(ctx)
+	group.Go(func() error { return ops.ServeOn(serving, listener, ops.Handler(r.registry, r.health)) })
+	group.Go(func() error {
+		defer stopServing()
+		return r.supervise(ctx, intake)
+	})
+	return group.Wait()
+}
+
+// supervise runs sessions, one after the other, until intake ends or an error that no new session can mend.
+func (r *relay) supervise(ctx, intake context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(intake, func() { time.AfterFunc(drainFor, cancel) })
+	defer stop()
+	pause := backOffMin
+	for {
+		began := time.Now()
+		err := r.session(ctx, func(ctx context.Context, s *session) error { return s.run(ctx, intake) })
+		switch {
+		case intake.Err() != nil:
+			return nil // what could not be committed is in the log and will be published by the next relay
+		case permanent(err), ctx.Err() != nil:
+			return err
+		}
+		r.metrics.is(roleStarting)
+		r.health.Set(healthRelay, fmt.Errorf("starting again: %w", err))
+		if time.Since(began) > 2*backOffMax {
+			pause = backOffMin
+		}
+		r.log.Warn("session ended, starting again", "err", err, "after", pause.String())
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-intake.Done():
+		}
+		pause = min(2*pause, backOffMax)
+	}
+}
+
+// recover runs one session that loads.
+func (r *relay) recover(ctx context.Context) error {
+	return r.session(ctx, func(ctx context.Context, s *session) error { return s.recover(ctx) })
+}
+
+// session opens the connections, runs do with them, and closes them in the reverse order.
+func (r *relay) session(ctx context.Context, do func(context.Context, *session) error) (err error) {
+	r.metrics.sessions.Inc()
+	ctx, fail := context.WithCancelCause(ctx)
+	s := &session{relay: r, fail: fail}
+	defer fail(nil)
+	defer func() {
+		// What the parts say when they are pulled down together is less than the first one's reason.
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+	}()
+	if s.database, err = r.connect(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = s.database.Close(context.WithoutCancel(ctx)) }() // nothing was written
+	if err := sql.Check(ctx, s.database, sql.Orders); err != nil {
+		return err
+	}
+	if s.kafka, err = publish.Connect(r.config.Brokers, r.log); err != nil {
+		return err
+	}
+	defer s.kafka.Close()
+	monitored := make(chan struct{})
+	watching, stopWatching := context.WithCancel(ctx)
+	go func() {
+		defer close(monitored)
+		s.monitor(watching)
+	}()
+	defer func() {
+		stopWatching()
+		<-monitored
+	}()
+	defer s.release()
+	defer func() {
+		if s.producer != nil {
+			s.producer.Close()
+		}
+	}()
+	return do(ctx, s)
+}
+
+// connect opens an ordinary connection, for questions.
+func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(r.config.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	config.ConnectTimeout = 5 * time.Second
+	config.DialFunc = ops.Dialer(10 * time.Second).DialContext
+	config.RuntimeParams["application_name"] = "relay-watch"
+	config.RuntimeParams["statement_timeout"] = "10000"
+	return pgx.ConnectConfig(ctx, config)
+}

@@ -1,0 +1,57 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+)
+
+// config is what both commands take.
+type config struct {
+	ops.LogFlags `embed:""`
+
+	DatabaseURL    string   `help:"Orders database, directly and not through a pooler. The role needs REPLICATION and SELECT on outbox." env:"ORDERS_DATABASE_URL" required:"" placeholder:"URL"`
+	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
+	Topic          string   `help:"Topic to publish to (${default})." env:"TOPIC" default:"food-orders"`
+	Slot           string   `help:"Replication slot (${default}). Relays with the same slot stand by for each other." env:"RELAY_SLOT" default:"food_orders"`
+	Source         string   `help:"Name of the source in the events, ce_source (${default})." env:"RELAY_SOURCE" default:"/orders"`
+	MaxRetainedWAL int64    `name:"max-retained-wal" help:"Not ready while the slot holds back more bytes of log than this (${default})." env:"RELAY_MAX_RETAINED_WAL" default:"1073741824" placeholder:"BYTES"`
+
+	Reason string `help:"Why, in the operator's words; kept in the checkpoint." env:"RELAY_REASON" placeholder:"TEXT"`
+}
+
+// runCommand is relay run.
+type runCommand struct {
+	config `embed:""`
+
+	Listen   string            `help:"Address of health, metrics and profiles (${default})." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
+	OpenGate []checkpoint.Gate `name:"open-gate" help:"Go on, once, although this gate is closed; needs --reason. One of slot, ack, log, system, timeline, publication, cluster, topic, tail, canary." env:"RELAY_OPEN_GATE" placeholder:"GATE"`
+}
+
+// Validate is called by kong.
+func (c *runCommand) Validate() error {
+	if len(c.OpenGate) > 0 && c.Reason == "" {
+		return errors.New("--open-gate needs --reason: the next one who looks will want to know why")
+	}
+	for _, name := range c.OpenGate {
+		if !checkpoint.Known(name) {
+			return fmt.Errorf("--open-gate %s: there is no such gate", name)
+		}
+	}
+	return nil
+}
+
+// recoverCommand is relay recover.
+type recoverCommand struct {
+	config `embed:""`
+}
+
+// Validate is called by kong.
+func (c *recoverCommand) Validate() error {
+	if c.Reason == "" {
+		return errors.New("recover needs --reason: it is kept in the checkpoint")
+	}
+	return nil
+}

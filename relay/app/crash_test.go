@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+)
+
+// crashing builds the relay with its crash points, once.
+var crashing = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(os.TempDir(), "relay-crashpoints-"+uuid.NewString())
+	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", errors.New(string(out))
+	}
+	return path, nil
+})
+
+// TestKilledInEachWindow_I3_I4_I5_I6 kills a real relay process at each of the moments that package crash names, starts
+// another, and holds the topic against the table. A window that was not reached fails the test.
+//
+// On kfake it proves that the windows exist and that the way back is right; on Apache Kafka (BROKER=kafka) it proves the
+// rest: what a broker makes of a transaction whose producer is gone.
+func TestKilledInEachWindow_I3_I4_I5_I6(t *testing.T) {
+	t.Parallel()
+	binary, err := crashing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	hits := make(map[crash.Point]int)
+	t.Cleanup(func() { // behind all subtests
+		_ = os.Remove(binary)
+		for _, point := range crash.Points {
+			t.Logf("%-12s %d hits", point, hits[point])
+			if hits[point] == 0 {
+				t.Errorf("window %s was never hit", point)
+			}
+		}
+	})
+	for _, point := range crash.Points {
+		t.Run(string(point), func(t *testing.T) {
+			t.Parallel()
+			n := killedAt(t, binary, point)
+			mu.Lock()
+			defer mu.Unlock()
+			hits[point] += n
+		})
+	}
+}
+
+// killedAt lets relays die at a point, at its first and at a later hit, and returns how often one did.
+func killedAt(t *testing.T, binary string, point crash.Point) (hits int) {
+	t.Helper()
+	s := setup(t)
+	s.write(20, 2)
+	if !slices.Contains(first, point) {
+		_, stop := s.start()
+		s.published()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := filepath.Join(t.TempDir(), "hits")
+	for _, at := range []string{string(point), string(point) + ":2"} {
+		if strings.HasSuffix(at, ":2") && !slices.Contains(recurring, point) {
+			break
+		}
+		s.dies(binary, at, log)
+		reached, _ := os.ReadFile(log)
+		hits = strings.Count(string(reached), string(point)+"\n")
+	}
+	s.start()
+	s.write(3, 2)
+	s.published()
+	return hits
+}
+
+// The points that a first start passes, and those that a relay passes again and again; the others are behind a first
+// start.
+var (
+	first     = []crash.Point{crash.Fenced, crash.Restored, crash.Announced, crash.SlotMade, crash.Loaded, crash.LoadEnded}
+	recurring = []crash.Point{crash.Produced, crash.Flushed, crash.Committed, crash.Confirmed}
+)
+
+// dies runs a relay that kills itself at a point, and writes until it has.
+func (s *system) dies(binary, at, log string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
+	defer cancel()
+	command := exec.CommandContext(ctx, binary, "run", "--listen=127.0.0.1:0", "--log-level=warn")
+	command.Env = append(os.Environ(),
+		"ORDERS_DATABASE_URL="+s.config.DatabaseURL, "KAFKA_BROKERS="+strings.Join(s.config.Brokers, ","),
+		"TOPIC="+s.config.Topic, "RELAY_SLOT="+s.config.Slot, "CRASH_AT="+at, "CRASH_HITS="+log)
+	command.Stderr = s.t.Output()
+	if err := command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	dead := make(chan error, 1)
+	go func() { dead <- command.Wait() }()
+	s.provoke(crash.Point(at))
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-dead:
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || ctx.Err() != nil {
+				s.t.Fatalf("the relay ended with %v, want to be killed at %s", err, at)
+			}
+			return
+		case <-ticker.C:
+			if at != string(crash.IdleBefore) { // which is reached only while there is nothing to publish
+				s.write(1, 2)
+			}
+		}
+	}
+}
+
+// provoke writes what leads to a point that ordinary traffic does not reach.
+func (s *system) provoke(point crash.Point) {
+	s.t.Helper()
+	if point == crash.SplitOpen { // a transaction above the hard limit
+		s.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at)
+			SELECT gen_random_uuid(), 'order', $1, 'order.rejected.v1', n, '{}', now() FROM generate_series(1, 50000) AS n`, uuid.New())
+	}
+	if point == crash.IdleBefore { // log of other tables above the idle limit
+		s.exec("CREATE TABLE elsewhere AS SELECT n, repeat('x', 1000) AS filler FROM generate_series(1, 25000) AS n")
+	}
+}

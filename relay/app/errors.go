@@ -1,0 +1,52 @@
+package app
+
+import (
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+	"github.com/adamkwhite/kafkafoodpipeline/sql"
+)
+
+// permanent says whether a new session would only meet the same error. Everything else is answered by a new session,
+// fencing included: a relay that was fenced finds the slot taken and stands by.
+func permanent(err error) bool {
+	var refusal *checkpoint.Refusal
+	if errors.As(err, &refusal) { // another history: to try again is not to look
+		return true
+	}
+	for _, target := range []error{
+		topic.ErrUnpublishable,                  // skipping it would be a loss
+		publish.ErrTooLarge,                     // skipping it would be a loss
+		checkpoint.ErrNewer,                     // a newer relay must run
+		checkpoint.ErrDamaged,                   // relay recover replaces it
+		checkpoint.ErrTopic,                     // its settings may lose the checkpoint
+		sql.ErrSchema,                           // foodctl migrate
+		publish.ErrUnusable,                     // a missing topic, an old broker
+		wal.ErrPublication,                      // events may be missing from it
+		kerr.MessageTooLarge,                    // the broker's limit is lower than the topic says
+		kerr.TopicAuthorizationFailed,           // an ACL is missing
+		kerr.TransactionalIDAuthorizationFailed, // an ACL is missing
+		kerr.ClusterAuthorizationFailed,
+		kerr.SaslAuthenticationFailed,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "28000", "28P01", // the role or its password
+			"42501", // a grant, or the REPLICATION attribute
+			"3D000": // the database
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// visibleWithin is how long a published event may take to be visible in the outbox table: a commit is in the log, and so
+// with the relay, a moment before other sessions see it.
+const visibleWithin = 5 * time.Second
+
+// check gathers what is there now and holds it against the checkpoint (I7).
+func (s *session) check(ctx context.Context) error {
+	now, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	refusal := checkpoint.Check(s.cp, now, s.open)
+	if refusal != nil {
+		return refusal
+	}
+	now.Source.Publication = s.print
+	moved := s.cp.Source != now.Source || s.cp.Target != now.Target || !slices.Equal(s.cp.LastEvents, now.LastEvents)
+	s.cp.Source, s.cp.Target, s.cp.LastEvents = now.Source, now.Target, now.LastEvents
+	if !moved && len(s.open) == 0 {
+		return nil
+	}
+	err = s.record(ctx)
+	if err == nil {
+		s.relay.open = nil // opened once: what closes later is another matter
+	}
+	return err
+}
+
+// record writes down that the relay went on though something had changed: a timeline that it followed, or a gate that an
+// operator opened.
+func (s *session) record(ctx context.Context) error {
+	s.cp.WrittenAt = time.Now().UTC()
+	s.cp.Overrides = nil
+	for _, gate := range s.open {
+		s.cp.Overrides = append(s.cp.Overrides, fmt.Sprintf("%s: %s", gate, s.config.Reason))
+		s.log.Warn("gate opened by the operator", "gate", gate, "reason", s.config.Reason)
+	}
+	if err := s.producer.Begin(); err != nil {
+		return err
+	}
+	var err error
+	s.cp, err = s.producer.Commit(ctx, s.cp)
+	return err
+}
+
+func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
+	slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
+	if err != nil {
+		return checkpoint.Observed{}, err
+	}
+	now := checkpoint.Observed{
+		Source: s.position(), Target: s.topic.Target(),
+		SlotUsable: slot.Usable, SlotStatus: slot.Status, Confirmed: slot.Confirmed, Flushed: slot.Flushed,
+	}
+	if now.Source.Timeline != s.cp.Source.Timeline {
+		if err := s.switchPoint(ctx, &now); err != nil {
+			return now, err
+		}
+	}
+	if now.LastEvents, err = s.lastEvents(ctx); err != nil {
+		return now, err
+	}
+	now.Missing, err = missing(ctx, s.database, s.cp.LastEvents)
+	return now, err
+}
+
+func (s *session) switchPoint(ctx context.Context, now *checkpoint.Observed) error {
+	conn, err := wal.Connect(ctx, s.config.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }() // nothing was written
+	now.SwitchPoint, _, err = wal.SwitchPoint(ctx, conn, now.Source.Timeline, s.cp.Source.Timeline)
+	return err
+}
+
+const selectMissing = `
+SELECT e.id::text
+FROM unnest($1::uuid[]) AS e (id)
+WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.id = e.id)`
+
+// missing returns the events that the outbox table does not have, and goes on not to have.
+func missing(ctx context.Context, conn *pgx.Conn, events []string) ([]string, error) {
+	known := slices.DeleteFunc(slices.Clone(events), func(id string) bool { return id == "" })
+	deadline := time.Now().Add(visibleWithin)
+	for {
+		rows, err := conn.Query(ctx, selectMissing, known)
+		if err != nil {
+			return nil, fmt.Errorf("look for the last events: %w", err)
+		}
+		gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, fmt.Errorf("look for the last events: %w", err)
+		}
+		if len(gone) == 0 || time.Now().After(deadline) {
+			return gone, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// system is a database, a topic and a slot for one test.
+type system struct {
+	t      *testing.T
+	config config
+	limits limits
+	open   []checkpoint.Gate
+	db     *pgx.Conn
+	kafka  *kgo.Client
+}
+
+func setup(t *testing.T) *system {
+	t.Helper()
+	return setupOn(t, testenv.Orders(t), testenv.Broker(t))
+}
+
+func setupOn(t *testing.T, url, brokers string) *system {
+	t.Helper()
+	s := &system{t: t, limits: defaultLimits(), config: config{
+		DatabaseURL: url, Brokers: strings.Split(brokers, ","),
+		Topic: testenv.Topic(t, brokers, topic.Partitions), Slot: testenv.Name(t), Source: "/orders", MaxRetainedWAL: 1 << 30,
+	}}
+	s.db = s.connect()
+	client, err := publish.Connect(s.config.Brokers, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	s.kafka = client
+	return s
+}
+
+func (s *system) connect() *pgx.Conn {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.config.DatabaseURL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// relay is one in this process, which logs to the test.
+func (s *system) relay() *relay {
+	s.t.Helper()
+	r, err := newRelay(s.config, s.limits, s.open, slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// start runs a relay until stop is called. stop returns its error.
+func (s *system) start() (r *relay, stop func() error) {
+	s.t.Helper()
+	r = s.relay()
+	intake, cancel := context.WithCancel(s.t.Context())
+	done, finished := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(finished)
+		done <- r.supervise(context.WithoutCancel(intake), intake)
+	}()
+	stopped := false
+	stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		err := <-done
+		s.wait("the slot to be free", func() bool {
+			slot, err := wal.Inspect(context.WithoutCancel(s.t.Context()), s.db, s.config.Slot)
+			return err == nil && !slot.Active
+		})
+		return err
+	}
+	s.t.Cleanup(func() { cancel(); <-finished })
+	return r, stop
+}
+
+// write commits transactions of so many events each, of an order of its own.
+func (s *system) write(transactions, events int) {
+	s.t.Helper()
+	for range transactions {
+		s.tx(s.db, s.events(uuid.New(), 1, events))
+	}
+}
+
+func (s *system) events(order uuid.UUID, version, n int) []event.Event {
+	s.t.Helper()
+	var events []event.Event
+	for i := range n {
+		e, err := event.New(order, int64(version+i), time.Now(), event.OrderRejected{Reason: fmt.Sprintf("no. %d", i)})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		e.Headers = map[string]string{event.HeaderActor: "test"}
+		events = append(events, e)
+	}
+	return events
+}
+
+type querier interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+func (s *system) tx(conn querier, events []event.Event) {
+	s.t.Helper()
+	var b pgx.Batch
+	if _, err := outbox.Queue(&b, events); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := conn.SendBatch(s.t.Context(), &b).Close(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ids are the events of the outbox table.
+func (s *system) ids() []string {
+	s.t.Helper()
+	rows, err := s.db.Query(s.t.Context(), "SELECT id::text FROM outbox ORDER BY id")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ids
+}
+
+// messages are the committed events of the topic.
+func (s *system) messages() []topic.Message {
+	s.t.Helper()
+	partitions, _, err := tail.Open(s.t.Context(), s.kafka, s.config.Topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var all []topic.Message
+	for _, p := range partitions {
+		err := p.Scan(s.t.Context(), p.Start, func(r *kgo.Record) error {
+			m, err := topic.Parse(r)
+			all = append(all, m)
+			return err
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func (s *system) checkpoint() checkpoint.Record {
+	s.t.Helper()
+	cp, found, err := checkpoint.Read(s.t.Context(), s.kafka, checkpoint.Topic(s.config.Topic, s.config.Slot))
+	if err != nil || !found {
+		s.t.Fatalf("checkpoint: found %v, %v", found, err)
+	}
+	return cp
+}
+
+// wait polls until ok, which it asks again as soon as it has answered: the state is in another system, which tells
+// nobody when it changes.
+func (s *system) wait(what string, ok func() bool) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(s.t.Context(), 60*time.Second, errors.New("timed out"))
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			s.t.Fatalf("waiting for %s: %v", what, context.Cause(ctx))
+		}
+	}
+}
+
+// published waits until every event of the table is in the checkpoint's count, then holds the topic against the table:
+// each event once, each order's in the order of its versions.
+func (s *system) published() []topic.Message {
+	s.t.Helper()
+	want := s.ids()
+	s.wait("the topic to hold the outbox", func() bool {
+		cp, found, err := checkpoint.Read(s.t.Context(), s.kafka, checkpoint.Topic(s.config.Topic, s.config.Slot))
+		return err == nil && found && cp.Phase == checkpoint.Streaming && cp.Events >= int64(len(want))
+	})
+	messages := s.messages()
+	var got []string
+	versions := make(map[uuid.UUID]int64)
+	for _, m := range messages {
+		got = append(got, m.ID.String())
+		if m.Version != versions[m.Order]+1 {
+			s.t.Errorf("order %s: version %d after %d", m.Order, m.Version, versions[m.Order])
+		}
+		versions[m.Order] = m.Version
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		s.t.Fatalf("the topic has %d events, %d of them different, the outbox %d", len(got), len(slices.Compact(slices.Clone(got))), len(want))
+	}
+	return messages
+}
+
+// role is the one that the relay's metrics name.
+func role(r *relay) string {
+	for _, name := range []string{roleStarting, roleStandby, roleActive} {
+		if testutil.ToFloat64(r.metrics.role.WithLabelValues(name)) == 1 {
+			return name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// heavySink is a fakeSink whose events have a size.
+type heavySink struct {
+	fakeSink
+
+	size int
+}
+
+func (s *heavySink) Add(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
+	_, err := s.fakeSink.Add(ctx, row, src)
+	return s.size, err
+}
+
+// TestABatchAlsoEndsByItsBytes_I3: between transactions at the soft limit, inside of one only at the hard one.
+func TestABatchAlsoEndsByItsBytes_I3(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 1, 1, 1, 9)
+	w.limits = limits{softEvents: 1000, hardEvents: 1000, softBytes: 20, hardBytes: 40, age: time.Hour, idleBytes: 1}
+	src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
+	src.chunks <- w.messages()
+	intake, stop := context.WithCancel(t.Context())
+	sink := &heavySink{fakeSink: fakeSink{w: w}, size: 10}
+	p := newPump(src, sink, w.cp, w.limits, newMetrics(prometheus.NewRegistry()))
+	if err := p.take(t.Context(), <-src.chunks); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := p.run(t.Context(), intake); err != nil {
+		t.Fatal(err)
+	}
+	w.limits.hardEvents, w.limits.softEvents = 0, 0 // world.check's bound is in events, this test's in bytes
+	if len(w.events) != 13 {
+		t.Errorf("published %d of 13", len(w.events))
+	}
+	for _, b := range w.broken {
+		if b != "I3: a transaction of 9 rows was split" {
+			t.Error(b)
+		}
+	}
+	// Two of one row each, the same again, then nine rows cut behind four, and behind four.
+	if got := w.commits; len(got) != 5 || got[0] != 2 || got[1] != 2 {
+		t.Errorf("batches of %v transactions, want [2 2 1 1 1]", got)
+	}
+}
+
+// timedSink is a fakeSink that notes when it first committed.
+type timedSink struct {
+	fakeSink
+
+	first time.Time
+}
+
+func (s *timedSink) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+	if s.first.IsZero() {
+		s.first = time.Now()
+	}
+	return s.fakeSink.Commit(ctx, cp)
+}
+
+// TestATransactionThatArrivesSlowlyIsCutByAge_I3: readers wait for an open Kafka transaction, so it does not wait for the
+// rest of a source transaction.
+func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(2)
+		w.limits.age = 500 * time.Millisecond
+		w.limits.hardEvents, w.limits.softEvents = 2, 2 // so that the model lets a transaction of two rows be split
+		src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
+		sink := &timedSink{fakeSink: fakeSink{w: w}}
+		began := time.Now()
+		intake, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- newPump(src, sink, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
+		}()
+		messages := w.messages()
+		const begin = 4 // two keepalives, BEGIN and the first row; behind them the second row and COMMIT
+		src.chunks <- messages[:begin]
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+		if part := w.cp.At.Partial; len(w.events) != 1 || part == nil || part.Rows != 1 {
+			t.Errorf("published %v up to %+v, want the first row and a place behind it", w.events, w.cp.At)
+		}
+		if age := sink.first.Sub(began); age != w.limits.age {
+			t.Errorf("cut after %v, want %v", age, w.limits.age)
+		}
+		src.chunks <- messages[begin:]
+		synctest.Wait()
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w.verify(t)
+	})
+}
+
+// TestPermanentErrorsEndTheRelayOthersDoNot: a session that could only meet the same error again is not begun.
+func TestPermanentErrorsEndTheRelayOthersDoNot(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		&checkpoint.Refusal{}, checkpoint.ErrNewer, checkpoint.ErrDamaged, checkpoint.ErrTopic, topic.ErrUnpublishable, wal.ErrPublication,
+	} {
+		if !permanent(err) {
+			t.Errorf("%v would be tried again for ever", err)
+		}
+	}
+	for _, err := range []error{context.DeadlineExceeded, wal.ErrSlotActive, errServerStopping} {
+		if permanent(err) {
+			t.Errorf("%v ends the relay, a new session would mend it", err)
+		}
+	}
+}

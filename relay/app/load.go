@@ -1,0 +1,283 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// loadAge bounds a transaction of a load: it must end before the broker aborts it.
+const loadAge = 5 * time.Second
+
+// slotFree is how long the slot of a relay that is gone may be in use: longer than wal_sender_timeout.
+const slotFree = 7 * time.Second
+
+// load fills the topic up from the outbox table: the one way to begin, and to come back from a lost slot, a lost topic or
+// a restored database. It ends with a slot that is held and a checkpoint from which to stream.
+//
+// The new slot's snapshot and the new slot's stream are together everything, and nothing is in both. Of the snapshot, what
+// the topic already has is left out, by event id; so a load that broke off is simply begun again, and the checkpoint says
+// from before its first step to after its last that it must be. Were the slot made before that is written, a crash between
+// the two would leave a slot that looks like a relay's whose checkpoint was lost.
+func (s *session) load(ctx context.Context, reason string) error {
+	consistent, table, err := s.remakeSlot(ctx, reason)
+	if err != nil {
+		return err
+	}
+	defer table.Close(context.WithoutCancel(ctx))
+	published, err := s.published(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.checkPhantoms(ctx, table, published); err != nil {
+		return err
+	}
+	s.cp.Events = int64(len(published))
+	if err := s.fill(ctx, table, published); err != nil {
+		return err
+	}
+	crash.At(crash.LoadEnded)
+	s.cp.Phase = checkpoint.Streaming
+	s.cp.At = checkpoint.Position{End: consistent}
+	if err := s.producer.Begin(); err != nil {
+		return err
+	}
+	if err := s.commitLoad(ctx); err != nil {
+		return err
+	}
+	s.log.Info("outbox loaded", "events", s.cp.Events, "were_there", len(published), "lsn", consistent.String())
+	return nil
+}
+
+// announce commits that a load runs.
+func (s *session) announce(ctx context.Context, reason string) error {
+	last, err := s.lastEvents(ctx)
+	if err != nil {
+		return err
+	}
+	s.cp = checkpoint.Record{
+		Format: checkpoint.Format, Phase: checkpoint.Loading, Slot: s.config.Slot,
+		Source: s.position(), Target: s.topic.Target(), LastEvents: last, Reason: reason,
+	}
+	if err := s.producer.Begin(); err != nil {
+		return err
+	}
+	if err := s.commitLoad(ctx); err != nil {
+		return err
+	}
+	crash.At(crash.Announced)
+	return nil
+}
+
+func (s *session) commitLoad(ctx context.Context) (err error) {
+	s.cp.WrittenAt = time.Now().UTC()
+	s.cp, err = s.producer.Commit(ctx, s.cp)
+	return err
+}
+
+// remakeSlot commits that a load runs, then drops the slot, makes it anew and holds it, and returns where it begins and the
+// table as it was there. What is committed just before the drop also proves that nobody has taken over: another relay's
+// slot must not be dropped.
+func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *backlog.Reader, error) {
+	s.release()
+	if err := s.poll(ctx); err != nil {
+		return 0, nil, err
+	}
+	conn, err := wal.Connect(ctx, s.config.DatabaseURL)
+	if err != nil {
+		return 0, nil, err
+	}
+	consistent, table, err := s.snapshot(ctx, conn, reason)
+	if err != nil {
+		_ = conn.Close(ctx)
+		return 0, nil, err
+	}
+	stream, err := wal.Open(ctx, conn, s.config.Slot)
+	if err != nil {
+		table.Close(ctx)
+		return 0, nil, err
+	}
+	s.hold(ctx, stream)
+	crash.At(crash.SlotMade)
+	return consistent, table, nil
+}
+
+func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason string) (outbox.LSN, *backlog.Reader, error) {
+	if err := s.announce(ctx, reason); err != nil {
+		return 0, nil, err
+	}
+	if err := wal.DropSlot(ctx, conn, s.config.Slot); err != nil {
+		return 0, nil, err
+	}
+	waiting := time.AfterFunc(2*time.Second, func() {
+		s.log.Warn("making the slot waits for a transaction that is older than it: see pg_stat_activity, oldest xact_start first", "slot", s.config.Slot)
+	})
+	defer waiting.Stop()
+	consistent, snapshot, err := wal.CreateSlot(ctx, conn, s.config.Slot)
+	if err != nil {
+		return 0, nil, err
+	}
+	table, err := backlog.Open(ctx, s.config.DatabaseURL, snapshot)
+	return consistent, table, err
+}
+
+// eventSet holds event ids, as the first half of their SHA-256: 16 bytes each, whatever the ids look like.
+type eventSet map[[16]byte]struct{}
+
+func eventKey(id []byte) [16]byte {
+	sum := sha256.Sum256(id)
+	return [16]byte(sum[:16])
+}
+
+// published reads which events the topic has. It refuses a topic whose beginning is gone: what was deleted there cannot
+// be told from what was never published.
+func (s *session) published(ctx context.Context) (eventSet, error) {
+	partitions, _, err := tail.Open(ctx, s.kafka, s.topic.Name)
+	if err != nil {
+		return nil, err
+	}
+	set := make(eventSet)
+	for n, p := range partitions {
+		if p.Start > 0 {
+			return nil, &checkpoint.Refusal{
+				Gate:   checkpoint.GateTopic,
+				Found:  fmt.Sprintf("partition %d of %s begins at offset %d: records were deleted, and which events they were cannot be known", n, s.topic.Name, p.Start),
+				Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
+			}
+		}
+		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
+			id, err := topic.ID(r)
+			set[eventKey([]byte(id))] = struct{}{}
+			if own := s.producer.Partition(r.Key); err == nil && own != n {
+				err = &checkpoint.Refusal{
+					Gate:   checkpoint.GateTopic,
+					Found:  fmt.Sprintf("event %s is in partition %d, its order's later ones would go to %d: partitions were added to %s", id, n, own, s.topic.Name),
+					Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return nil, foreign(err)
+		}
+	}
+	return set, nil
+}
+
+// checkPhantoms refuses a topic with events that the table does not have.
+func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, published eventSet) error {
+	if len(published) == 0 {
+		return nil
+	}
+	known := 0
+	err := table.IDs(ctx, func(id []byte) {
+		if _, there := published[eventKey(id)]; there {
+			known++
+		}
+	})
+	if err != nil || known == len(published) {
+		return err
+	}
+	return &checkpoint.Refusal{
+		Gate: checkpoint.GateCanary,
+		Found: fmt.Sprintf("the topic has %d events that the outbox table does not have: the database was restored from before them, and their readers have seen them",
+			len(published)-known),
+		Remedy: "Restore a newer backup; or delete the topic, run foodctl topics and relay recover, and rebuild the topic's readers",
+	}
+}
+
+// fill publishes the rows of the table that the topic does not have.
+func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
+	var events, bytes int
+	var began time.Time
+	flush := func() error {
+		if events == 0 {
+			return nil
+		}
+		s.cp.Events += int64(events)
+		if err := s.commitLoad(ctx); err != nil {
+			return err
+		}
+		s.metrics.committed(batch{events: events}, time.Since(began), s.cp.At)
+		events, bytes = 0, 0
+		crash.At(crash.Loaded)
+		return nil
+	}
+	err := table.Rows(ctx, func(row outbox.Row) error {
+		if _, there := published[eventKey(row.ID)]; there {
+			return nil
+		}
+		if events == 0 {
+			if err := s.producer.Begin(); err != nil {
+				return err
+			}
+			began = time.Now()
+		}
+		at, err := row.Time()
+		if err != nil {
+			return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
+		}
+		n, err := s.producer.Add(ctx, row, topic.Source{Committed: at})
+		if err != nil {
+			return err
+		}
+		events, bytes = events+1, bytes+n
+		if events >= s.limits.softEvents || bytes >= s.limits.softBytes || time.Since(began) >= loadAge {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// recover is what relay recover does: a load, whatever there is, unless a relay runs.
+func (s *session) recover(ctx context.Context) error {
+	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
+	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
+	defer cancel()
+	err := s.lock(ctx, func(context.Context) error { return s.poll(waiting) })
+	if errors.Is(err, wal.ErrSlotUnusable) {
+		err = s.lost(ctx, err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	// What the old checkpoint says does not matter, and neither does it if it is damaged; but what a newer relay wrote is
+	// not for this one to replace.
+	if _, _, err := checkpoint.Read(ctx, s.kafka, s.checkpointTopic()); errors.Is(err, checkpoint.ErrNewer) {
+		return err
+	}
+	if err := s.load(ctx, s.config.Reason); err != nil {
+		return err
+	}
+	s.slot.Confirm(s.cp.At.End)
+	return nil
+}
+
+// lost lets a slot be made anew whose log is gone, but not one that is somebody else's.
+func (s *session) lost(ctx context.Context, err error) error {
+	slot, inspecting := wal.Inspect(ctx, s.database, s.config.Slot)
+	if inspecting == nil && slot.Ours && slot.Status == "lost" {
+		return nil
+	}
+	return errors.Join(s.unusable(ctx, err), inspecting)
+}

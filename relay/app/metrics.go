@@ -1,0 +1,126 @@
+package app
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// metrics are what the relay says about itself. Times are seconds, sizes bytes.
+type metrics struct {
+	events              prometheus.Counter
+	transactions        *prometheus.CounterVec // by result
+	commitDuration      prometheus.Histogram
+	batchEvents         prometheus.Histogram
+	publishLatency      prometheus.Histogram
+	skippedEvents       prometheus.Counter
+	skippedTransactions prometheus.Counter
+	checkpointLSN       prometheus.Gauge
+	slotLag             prometheus.Gauge
+	slotRetained        prometheus.Gauge
+	slotSafe            prometheus.Gauge
+	role                *prometheus.GaugeVec
+	sessions            prometheus.Counter
+}
+
+// The roles of a relay. At any time one of them is 1.
+const (
+	roleStarting = "starting"
+	roleStandby  = "standby"
+	roleActive   = "active"
+)
+
+// Results of a Kafka transaction. After any other error than that of being fenced the outcome counts as unknown: the next
+// start finds it out, and aborts it if it is still open.
+const (
+	resultCommitted = "committed"
+	resultFenced    = "fenced"
+	resultUnknown   = "unknown"
+)
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		reg.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		reg.MustRegister(h)
+		return h
+	}
+	m := &metrics{
+		events:              counter("relay_published_events_total", "Events in committed Kafka transactions."),
+		commitDuration:      histogram("relay_transaction_commit_seconds", "Time from the end of a batch to its commit in Kafka.", prometheus.ExponentialBuckets(0.0005, 2, 16)),
+		batchEvents:         histogram("relay_transaction_events", "Events of a Kafka transaction.", prometheus.ExponentialBuckets(1, 4, 9)),
+		publishLatency:      histogram("relay_publish_latency_seconds", "Time from the commit in Postgres of a batch's first transaction to the batch's commit in Kafka.", prometheus.ExponentialBuckets(0.001, 2, 18)),
+		skippedEvents:       counter("relay_recovered_events_skipped_total", "Events that came again after a restart and were dropped: they were in the topic."),
+		skippedTransactions: counter("relay_recovered_transactions_skipped_total", "Source transactions that came again after a restart and were dropped: they were in the topic."),
+		checkpointLSN:       gauge("relay_checkpoint_lsn", "The committed checkpoint's end LSN, as a number of bytes."),
+		slotLag:             gauge("relay_slot_lag_bytes", "Log written since the position that the slot was acknowledged at."),
+		slotRetained:        gauge("relay_slot_retained_wal_bytes", "Log that the slot holds back."),
+		slotSafe:            gauge("relay_slot_safe_wal_bytes", "Log that may yet be written before the slot can be lost; -1 for no limit."),
+		sessions:            counter("relay_sessions_total", "Times that the start protocol was begun."),
+		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed; fenced by a successor; or unknown until the next start reads the checkpoint.",
+		}, []string{"result"}),
+		role: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_role", Help: "1 for the role that the relay has: starting, standby or active.",
+		}, []string{"role"}),
+	}
+	reg.MustRegister(m.transactions, m.role)
+	for _, result := range []string{resultCommitted, resultFenced, resultUnknown} {
+		m.transactions.WithLabelValues(result)
+	}
+	m.is(roleStarting)
+	return m
+}
+
+func (m *metrics) is(role string) {
+	for _, r := range []string{roleStarting, roleStandby, roleActive} {
+		m.role.WithLabelValues(r).Set(0)
+	}
+	m.role.WithLabelValues(role).Set(1)
+}
+
+// broken counts a transaction that ended in an error.
+func (m *metrics) broken(err error) {
+	result := resultUnknown
+	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
+		result = resultFenced
+	}
+	m.transactions.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) committed(b batch, took time.Duration, at checkpoint.Position) {
+	m.transactions.WithLabelValues(resultCommitted).Inc()
+	m.commitDuration.Observe(took.Seconds())
+	m.checkpointLSN.Set(float64(at.End))
+	if b.events == 0 {
+		return
+	}
+	m.events.Add(float64(b.events))
+	m.batchEvents.Observe(float64(b.events))
+	if !b.oldest.IsZero() {
+		m.publishLatency.Observe(time.Since(b.oldest).Seconds())
+	}
+}
+
+func (m *metrics) slot(s wal.Slot) {
+	m.slotLag.Set(float64(s.Lag))
+	m.slotRetained.Set(float64(s.Retained))
+	m.slotSafe.Set(-1)
+	if s.Safe != nil {
+		m.slotSafe.Set(float64(*s.Safe))
+	}
+}

@@ -1,0 +1,297 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// source is where the pump takes transactions from: a wal.Stream.
+type source interface {
+	Chunks() <-chan []wal.Message
+	Confirm(outbox.LSN)
+}
+
+// sink is where the pump puts them: a publish.Producer.
+type sink interface {
+	Begin() error
+	Add(context.Context, outbox.Row, topic.Source) (bytes int, err error)
+	Commit(context.Context, checkpoint.Record) (checkpoint.Record, error)
+}
+
+// limits bound a batch, which is one Kafka transaction.
+type limits struct {
+	// softEvents and softBytes end a batch between two source transactions. Higher: fewer commits in a backlog, more
+	// memory, and more to send again after a crash.
+	softEvents, softBytes int
+	// hardEvents and hardBytes end it inside of one, which is then split. A source transaction that is smaller than the
+	// difference between hard and soft is split by age alone (I3).
+	hardEvents, hardBytes int
+	// age ends a batch that has been open for so long, inside of a source transaction too: readers wait for an open one.
+	age time.Duration
+	// idleAge and idleBytes are how old, or how far behind the log, an acknowledgement may become while there is nothing
+	// to publish, before a checkpoint of its own is worth it.
+	idleAge   time.Duration
+	idleBytes outbox.LSN
+}
+
+func defaultLimits() limits {
+	return limits{
+		softEvents: 10_000, softBytes: 4 << 20,
+		hardEvents: 40_000, hardBytes: 16 << 20,
+		age:     500 * time.Millisecond,
+		idleAge: 10 * time.Second, idleBytes: 16 << 20,
+	}
+}
+
+// pump moves transactions from a source to a sink: the one place in which the relay's delivery guarantee is made.
+//
+// It is not restartable. After an error all that it knows is suspect, the last checkpoint's fate first of all, and the
+// relay begins anew with the start protocol (see session).
+type pump struct {
+	src     source
+	sink    sink
+	limits  limits
+	metrics *metrics
+
+	// committed is the checkpoint that is in Kafka. I5: what was confirmed <= committed.At.End.
+	committed checkpoint.Record
+	// at is the position behind the last message taken. committed.At <= at, and it becomes committed.At with the batch.
+	at checkpoint.Position
+
+	// resume is the split transaction that the checkpoint holds the beginning of, until it has come again.
+	resume *checkpoint.Partial
+
+	batch batch
+	tx    transaction
+
+	idleSince time.Time // when at.End first was ahead of the checkpoint with nothing to publish; zero if it is not
+	asked     bool      // the server waits for an acknowledgement
+}
+
+// batch is what will be committed next.
+type batch struct {
+	events, bytes int
+	opened        time.Time
+	oldest        time.Time // the commit time of its first source transaction
+	transactions  int
+}
+
+// transaction is the source transaction that messages belong to.
+type transaction struct {
+	open      bool
+	commit    outbox.LSN
+	time      time.Time
+	rows      int64 // raw rows of it seen, published before or not
+	skip      int64 // of them, the first so many are in the topic: it was split
+	published bool  // all of it is in the topic
+}
+
+func newPump(src source, sink sink, cp checkpoint.Record, l limits, m *metrics) *pump {
+	return &pump{src: src, sink: sink, limits: l, metrics: m, committed: cp, at: cp.At, resume: cp.At.Partial}
+}
+
+// run pumps until intake ends, then commits what is at hand and returns nil. The work that it has begun goes on under
+// ctx, which must end later than intake.
+func (p *pump) run(ctx, intake context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(p.untilDue())
+		select {
+		case chunk := <-p.src.Chunks():
+			if err := p.take(ctx, chunk); err != nil {
+				return err
+			}
+		case <-timer.C:
+		case <-intake.Done():
+			return p.commitIf(ctx, p.batch.events > 0 || p.idleAhead())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := p.commitIf(ctx, p.due()); err != nil {
+			return err
+		}
+	}
+}
+
+// take works through a chunk. Limits are looked at within it; whether the stream has run dry, only behind it.
+func (p *pump) take(ctx context.Context, chunk []wal.Message) error {
+	for i := range chunk {
+		m := &chunk[i]
+		var err error
+		switch m.Kind {
+		case wal.Begin:
+			err = p.begin(ctx, m)
+		case wal.Insert:
+			err = p.insert(ctx, m)
+		case wal.Commit:
+			p.end(m)
+		case wal.Idle:
+			err = p.idle(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pump) begin(ctx context.Context, m *wal.Message) error {
+	full := p.batch.events >= p.limits.softEvents || p.batch.bytes >= p.limits.softBytes
+	if err := p.commitIf(ctx, full); err != nil {
+		return err
+	}
+	p.tx = transaction{open: true, commit: m.LSN, time: m.Time}
+	// Its end LSN is not known yet, so its commit LSN is held against the checkpoint's end LSN, which is the start of
+	// whatever came next: below it the transaction is published, at or above it is not. With <= the transaction that
+	// follows the checkpoint immediately would be lost.
+	p.tx.published = m.LSN < p.committed.At.End
+	if p.resume == nil || p.tx.published {
+		return nil
+	}
+	if m.LSN != p.resume.Commit {
+		return p.lost(m.LSN)
+	}
+	p.tx.skip, p.resume = p.resume.Rows, nil
+	return nil
+}
+
+// lost is the error when the log goes on behind a split transaction without having sent it again.
+func (p *pump) lost(lsn outbox.LSN) error {
+	return &checkpoint.Refusal{
+		Gate: checkpoint.GateLog,
+		Found: fmt.Sprintf("transaction %s, of which %d rows are published, did not come again before %s",
+			p.resume.Commit, p.resume.Rows, lsn),
+		Remedy: "The log is not the checkpoint's. Run: relay recover --reason '...'",
+	}
+}
+
+func (p *pump) insert(ctx context.Context, m *wal.Message) error {
+	if !p.tx.open {
+		return fmt.Errorf("row %s outside of a transaction", m.Row.ID)
+	}
+	index := p.tx.rows
+	p.tx.rows++
+	if p.tx.published || index < p.tx.skip {
+		p.metrics.skippedEvents.Inc()
+		return nil
+	}
+	if p.batch.events == 0 {
+		if err := p.sink.Begin(); err != nil {
+			return err
+		}
+		p.batch.opened, p.batch.oldest = time.Now(), p.tx.time
+	}
+	size, err := p.sink.Add(ctx, m.Row, topic.Source{Commit: p.tx.commit, Committed: p.tx.time, Index: int(index), Last: m.Last})
+	if err != nil {
+		return err
+	}
+	crash.At(crash.Produced)
+	p.batch.events++
+	p.batch.bytes += size
+	p.at.Partial = &checkpoint.Partial{Commit: p.tx.commit, Rows: p.tx.rows}
+	split := p.batch.events >= p.limits.hardEvents || p.batch.bytes >= p.limits.hardBytes ||
+		p.batch.events%1024 == 0 && time.Since(p.batch.opened) >= p.limits.age
+	return p.commitIf(ctx, split)
+}
+
+func (p *pump) end(m *wal.Message) {
+	if p.tx.published {
+		p.metrics.skippedTransactions.Inc()
+	} else if p.tx.rows > p.tx.skip {
+		p.batch.transactions++
+	}
+	if !p.tx.published {
+		p.at = checkpoint.Position{End: max(p.at.End, m.LSN)}
+	}
+	p.tx.open = false
+}
+
+// idle takes a position below which there is nothing more to publish. One at or below the checkpoint says nothing: after
+// a reconnect the server decodes again from further back, and its keepalives go back with it. (I5: the checkpoint never
+// goes back.)
+func (p *pump) idle(m *wal.Message) error {
+	switch {
+	case m.LSN <= p.at.End:
+	case p.resume != nil && m.LSN > p.resume.Commit:
+		return p.lost(m.LSN)
+	case p.resume == nil:
+		p.at.End = m.LSN
+		p.asked = p.asked || m.Asked
+	}
+	return nil
+}
+
+// due says whether the batch is to be committed now: when the stream has run dry between two transactions, or the batch
+// is old; or, while there is nothing to publish, when an acknowledgement is overdue.
+func (p *pump) due() bool {
+	if p.batch.events > 0 {
+		dry := !p.tx.open && len(p.src.Chunks()) == 0
+		return dry || time.Since(p.batch.opened) >= p.limits.age
+	}
+	if !p.idleAhead() {
+		p.idleSince = time.Time{}
+		return false
+	}
+	if p.idleSince.IsZero() {
+		p.idleSince = time.Now()
+	}
+	return p.asked || p.at.End-p.committed.At.End >= p.limits.idleBytes || time.Since(p.idleSince) >= p.limits.idleAge
+}
+
+// untilDue is how long to wait for a message before looking at due again.
+func (p *pump) untilDue() time.Duration {
+	switch {
+	case p.batch.events > 0:
+		return max(0, p.limits.age-time.Since(p.batch.opened))
+	case !p.idleSince.IsZero():
+		return max(0, p.limits.idleAge-time.Since(p.idleSince))
+	default:
+		return time.Hour
+	}
+}
+
+func (p *pump) idleAhead() bool {
+	return !p.tx.open && p.at.End > p.committed.At.End
+}
+
+// commitIf commits the batch, or the position alone if there is no batch, with a checkpoint that says where it leads.
+func (p *pump) commitIf(ctx context.Context, due bool) error {
+	if !due {
+		return nil
+	}
+	if p.batch.events == 0 {
+		crash.At(crash.IdleBefore)
+		if err := p.sink.Begin(); err != nil {
+			return err
+		}
+	}
+	next := p.committed
+	next.At = p.at
+	next.Events += int64(p.batch.events)
+	next.WrittenAt = time.Now().UTC()
+	started := time.Now()
+	next, err := p.sink.Commit(ctx, next)
+	if err != nil {
+		return err
+	}
+	p.committed = next
+	crash.At(crash.Committed)
+	if next.At.Partial != nil {
+		crash.At(crash.SplitOpen)
+	}
+	// Only now may Postgres discard its log (I5). Confirmed before the commit, a crash between the two would lose the
+	// batch: the server would not send it again, and Kafka would not have it.
+	p.src.Confirm(p.committed.At.End)
+	crash.At(crash.Confirmed)
+	p.metrics.committed(p.batch, time.Since(started), p.committed.At)
+	p.batch, p.asked, p.idleSince = batch{}, false, time.Time{}
+	return nil
+}

@@ -1,0 +1,285 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// standbyPoll is how often a standby looks whether the slot has become free, on average.
+const standbyPoll = 200 * time.Millisecond
+
+// relay is what outlives its sessions.
+type relay struct {
+	config   config
+	limits   limits
+	open     []checkpoint.Gate // opened by the operator, for config.Reason
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *metrics
+	health   *ops.Health
+}
+
+// session is one run of the start protocol and of the pump behind it. There is no other way in which the relay recovers
+// from anything: every error ends the session, and with it everything that it knew.
+type session struct {
+	*relay
+
+	fail context.CancelCauseFunc // ends the session's context with the error of one of its parts
+
+	database *pgx.Conn // for questions; the stream has a connection of its own
+	kafka    *kgo.Client
+	source   wal.Identity
+	print    string // the publication's fingerprint
+	topic    publish.Topic
+	slot     *held // nil while there is no slot
+	producer *publish.Producer
+	cp       checkpoint.Record
+}
+
+// run goes through the start protocol and pumps until intake ends. The order of the steps is the proof (I6):
+//
+//  1. Hold the slot. Whoever holds it is the one that tries; without this, two relays would fence each other for ever.
+//  2. Fence. From here on no predecessor can commit, and what it left open is aborted. A relay that was paused behind
+//     this step and has lost the slot meanwhile fails at its next commit. One that was paused before it fences its
+//     successor now, which is a nuisance and no harm: it reads the checkpoint afterwards, so it knows what that one did.
+//  3. Read the checkpoint. Before step 2 a predecessor could still commit behind what was read, and its last
+//     transaction would be published twice.
+//  4. Check that source and topic are the checkpoint's (I7).
+//  5. Drop what the checkpoint holds, publish the rest.
+func (s *session) run(ctx, intake context.Context) error {
+	start, stop := until(ctx, intake)
+	defer stop()
+	if err := s.lock(start, s.standBy); err != nil {
+		return s.unusable(start, err)
+	}
+	if err := s.fence(start); err != nil {
+		return err
+	}
+	if err := s.restore(start); err != nil {
+		return err
+	}
+	crash.At(crash.Opened)
+	return s.pump(ctx, intake)
+}
+
+// until returns a context that ends with ctx or with intake.
+func until(ctx, intake context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(intake, func() { cancel(errStopped) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// lock holds the slot, or finds that there is none. While another relay has it, wait decides.
+func (s *session) lock(ctx context.Context, wait func(context.Context) error) error {
+	for {
+		conn, err := wal.Connect(ctx, s.config.DatabaseURL)
+		if err != nil {
+			return err
+		}
+		if s.source, err = wal.Identify(ctx, conn); err != nil {
+			_ = conn.Close(ctx)
+			return err
+		}
+		stream, err := wal.Open(ctx, conn, s.config.Slot)
+		switch {
+		case err == nil:
+			s.hold(ctx, stream)
+			s.log.Info("slot taken", "slot", s.config.Slot)
+			crash.At(crash.Locked)
+			return nil
+		case errors.Is(err, wal.ErrNoSlot):
+			return nil
+		case !errors.Is(err, wal.ErrSlotActive):
+			return err
+		}
+		if err := wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// unusable refuses a slot from which nothing can be streamed.
+func (s *session) unusable(ctx context.Context, err error) error {
+	if !errors.Is(err, wal.ErrSlotUnusable) {
+		return err
+	}
+	slot, inspecting := wal.Inspect(ctx, s.database, s.config.Slot)
+	if inspecting != nil || slot.Usable {
+		return errors.Join(err, inspecting)
+	}
+	remedy := "Run: relay recover --reason '...'"
+	if !slot.Ours {
+		remedy = "It is not one of pgoutput in this database: choose another --slot"
+	}
+	return &checkpoint.Refusal{
+		Gate:   checkpoint.GateSlot,
+		Found:  fmt.Sprintf("slot %s cannot be used, its status is %s: %v", s.config.Slot, slot.Status, err),
+		Remedy: remedy,
+	}
+}
+
+// standBy waits until the slot is free. A standby touches nothing in Kafka: to fence would be to take over.
+func (s *session) standBy(ctx context.Context) error {
+	s.log.Info("standing by: another relay has the slot", "slot", s.config.Slot)
+	s.metrics.is(roleStandby)
+	s.health.Set(healthRelay, nil)
+	return s.poll(ctx)
+}
+
+// poll returns when the slot is free, or is not there.
+func (s *session) poll(ctx context.Context) error {
+	for {
+		slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
+		if errors.Is(err, wal.ErrNoSlot) || err == nil && !slot.Active {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(standbyPoll/2 + rand.N(standbyPoll)): // jitter: of several standbys not all try at once
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// fence takes the transactional id over.
+func (s *session) fence(ctx context.Context) (err error) {
+	if s.print, err = wal.Fingerprint(ctx, s.database); err != nil {
+		return err
+	}
+	if s.topic, err = publish.Inspect(ctx, s.kafka, s.config.Topic); err != nil {
+		return err
+	}
+	if err := checkpoint.EnsureTopic(ctx, s.kafka, s.checkpointTopic(), s.topic.Replicas, s.topic.MinISR); err != nil {
+		return err
+	}
+	s.producer, err = publish.Open(ctx, publish.Config{
+		Brokers: s.config.Brokers,
+		// As the checkpoint topic's name: whoever could write that topic is fenced, whichever database it reads.
+		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
+		CheckpointTopic: s.checkpointTopic(),
+		Source:          s.config.Source,
+		Log:             s.log,
+	}, s.topic)
+	crash.At(crash.Fenced)
+	return err
+}
+
+// restore reads the checkpoint and gets to where streaming can go on from it.
+func (s *session) restore(ctx context.Context) error {
+	cp, found, err := checkpoint.Read(ctx, s.kafka, s.checkpointTopic())
+	if err != nil {
+		return err
+	}
+	crash.At(crash.Restored)
+	s.cp = cp
+	streaming := found && cp.Phase == checkpoint.Streaming
+	switch {
+	case streaming && s.slot != nil:
+		return s.check(ctx)
+	case streaming:
+		return &checkpoint.Refusal{
+			Gate: checkpoint.GateSlot,
+			Found: fmt.Sprintf("slot %s does not exist, but there is a checkpoint at %s: what was written since is only in the outbox table",
+				s.config.Slot, cp.At.End),
+			Remedy: "Run: relay recover --reason '...'",
+		}
+	case !found && s.slot != nil:
+		return &checkpoint.Refusal{
+			Gate: checkpoint.GateCheckpoint,
+			Found: fmt.Sprintf("slot %s exists, but %s holds no checkpoint: it was lost, or the slot is not this relay's",
+				s.config.Slot, s.checkpointTopic()),
+			Remedy: "Run: relay recover --reason '...'",
+		}
+	}
+	return s.load(ctx, cp.Reason) // the first start, or a load that did not end
+}
+
+// pump publishes until intake ends or a part of the session fails.
+func (s *session) pump(ctx, intake context.Context) error {
+	// The checkpoint is committed, so the server may know; after a crash of its own it may have forgotten.
+	s.slot.Confirm(s.cp.At.End)
+	s.metrics.is(roleActive)
+	s.health.Set(healthRelay, nil)
+	s.log.Info("publishing", "topic", s.topic.Name, "from_lsn", s.cp.At.End.String(), "events", s.cp.Events)
+	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
+	err := p.run(ctx, intake)
+	if err != nil && p.batch.events > 0 {
+		s.metrics.broken(err)
+	}
+	return err
+}
+
+func (s *session) checkpointTopic() string {
+	return checkpoint.Topic(s.config.Topic, s.config.Slot)
+}
+
+// held is a stream with the goroutine that runs it.
+type held struct {
+	*wal.Stream
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// hold runs the stream until release, which outlives the start. The stream's own end is the session's.
+func (s *session) hold(ctx context.Context, stream *wal.Stream) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	h := &held{Stream: stream, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(h.done)
+		if err := stream.Run(ctx); ctx.Err() == nil {
+			s.fail(err)
+		}
+	}()
+	s.slot = h
+}
+
+// release lets go of the slot, after a last acknowledgement.
+func (s *session) release() {
+	if s.slot != nil {
+		s.slot.cancel()
+		<-s.slot.done
+		s.slot = nil
+	}
+}
+
+// lastEvents is what each partition ends in now.
+func (s *session) lastEvents(ctx context.Context) ([]string, error) {
+	last, err := publish.LastEvents(ctx, s.kafka, s.topic.Name)
+	return last, foreign(err)
+}
+
+// foreign refuses a record that no relay wrote.
+func foreign(err error) error {
+	if !errors.Is(err, topic.ErrMalformed) {
+		return err
+	}
+	return &checkpoint.Refusal{
+		Gate:   checkpoint.GateTail,
+		Found:  err.Error(),
+		Remedy: "Something other than the relay writes to the topic: take its right to, make a new topic and run relay recover",
+	}
+}
+
+// position is the identity of the log that this session reads.
+func (s *session) position() checkpoint.Source {
+	return checkpoint.Source{SystemID: s.source.SystemID, Timeline: s.source.Timeline, Publication: s.print}
+}
