@@ -7,10 +7,14 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
 type topicsCmd struct {
+	kafka.Security `embed:""`
+
 	Brokers string        `help:"Kafka brokers, comma-separated." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
 	Topic   string        `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
 	Timeout time.Duration `help:"How long to wait for the brokers (${default})." env:"FOODCTL_TIMEOUT" default:"30s" placeholder:"D"`
@@ -25,9 +29,12 @@ checkpoint topic itself.`
 
 // Run makes or checks the topic.
 func (c *topicsCmd) Run(ctx context.Context, out io.Writer) error {
+	if err := c.Check(); err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	client, err := broker.Connect(ctx, c.Brokers)
+	client, err := broker.Connect(ctx, c.Brokers, c.Options()...)
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,15 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 )
 
 type verifyCmd struct {
+	ops.DatabaseFlags `embed:""`
+	kafka.Security    `embed:""`
+
 	OrdersURL    string        `help:"The orders database. Default: that of foodctl up." env:"ORDERS_DATABASE_URL" placeholder:"URL"`
 	ReadModelURL string        `name:"readmodel-url" help:"The read model's database. Default: that of foodctl up." env:"READMODEL_DATABASE_URL" placeholder:"URL"`
 	Brokers      string        `help:"Kafka brokers, comma-separated. Default: the dev broker of foodctl up." env:"KAFKA_BROKERS" default:"127.0.0.1:7490" placeholder:"HOST:PORT,..."`
@@ -70,14 +74,17 @@ func (c verifyCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) err
 
 func (c verifyCmd) config(ctx context.Context, log *slog.Logger) (audit.Config, error) {
 	cfg := audit.Config{
-		OrdersURL: c.OrdersURL, ReadModelURL: c.ReadModelURL, Brokers: broker.Seeds(c.Brokers),
+		OrdersURL: c.OrdersURL, ReadModelURL: c.ReadModelURL, Brokers: broker.Seeds(c.Brokers), Security: c.Security,
 		Topic: c.Topic, Slot: c.Slot, Timeout: c.Timeout, Offenders: c.Offenders, Log: log,
 	}
 	if c.Timeout <= 0 || c.Offenders < 1 || len(cfg.Brokers) == 0 {
 		return cfg, errors.New("--timeout and --offenders must be above 0, and --brokers not empty")
 	}
+	if err := c.Check(); err != nil {
+		return cfg, err
+	}
 	if cfg.OrdersURL != "" && cfg.ReadModelURL != "" {
-		return cfg, nil
+		return c.login(cfg)
 	}
 	if cfg.OrdersURL != "" || cfg.ReadModelURL != "" {
 		return cfg, errors.New("give both --orders-url and --readmodel-url, or neither for the databases of foodctl up")
@@ -89,6 +96,14 @@ func (c verifyCmd) config(ctx context.Context, log *slog.Logger) (audit.Config, 
 	}
 	cfg.ReadModelURL, err = c.local(ctx, names.ReadModelDB)
 	return cfg, err
+}
+
+// login puts the password into the URLs.
+func (c verifyCmd) login(cfg audit.Config) (audit.Config, error) {
+	var errOrders, errReadModel error
+	cfg.OrdersURL, errOrders = c.Login(cfg.OrdersURL)
+	cfg.ReadModelURL, errReadModel = c.Login(cfg.ReadModelURL)
+	return cfg, errors.Join(errOrders, errReadModel)
 }
 
 // local is the URL of a database of foodctl up, whose password is in a file that only its user can read.

@@ -9,15 +9,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	schema "github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
 // Config says what to audit.
 type Config struct {
-	OrdersURL    string        // the orders database
-	ReadModelURL string        // the read model's database; empty: the read model is not audited
-	Brokers      []string      // seed addresses of the Kafka cluster
+	OrdersURL    string   // the orders database
+	ReadModelURL string   // the read model's database; empty: the read model is not audited
+	Brokers      []string // seed addresses of the Kafka cluster
+	Security     kafka.Security
 	Topic        string        // the events' topic; its checkpoint topic is <topic>.checkpoint.<slot>
 	Slot         string        // the relay's replication slot; empty: neither slot nor checkpoint is audited
 	Timeout      time.Duration // how long to wait for the pipeline to reach the cut; 0: 30 s. Longer only delays "undecided"
@@ -141,7 +143,7 @@ func (a *audit) openTopic(ctx context.Context) error {
 	waiting, cancel := a.patience(ctx)
 	defer cancel()
 	var err error
-	a.topic, err = openTopic(waiting, a.cfg.Brokers, a.cfg.Topic)
+	a.topic, err = openTopic(waiting, a.cfg)
 	switch {
 	case errors.Is(err, errNoTopic):
 		return fmt.Errorf("topic %s: %w: make it with foodctl topics, or name another with --topic", a.cfg.Topic, err)

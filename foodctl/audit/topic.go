@@ -27,20 +27,20 @@ type reader struct {
 var errNoTopic = errors.New("there is no such topic")
 
 // openTopic finds the topic and prepares to read it from the start. The client must be closed by close.
-func openTopic(ctx context.Context, brokers []string, topic string) (*reader, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...),
+func openTopic(ctx context.Context, cfg Config) (*reader, error) {
+	client, err := kgo.NewClient(append(cfg.Security.Options(),
+		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID("foodctl-verify"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Without the control records the position would stay before an aborted tail for ever.
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxPartitionBytes(4<<20),
 		kgo.FetchMaxWait(250*time.Millisecond), // also what it takes to learn that a log has not grown
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{client: client, admin: kadm.NewClient(client), topic: topic}
+	r := &reader{client: client, admin: kadm.NewClient(client), topic: cfg.Topic}
 	if err := r.start(ctx); err != nil {
 		client.Close()
 		return nil, err

@@ -8,19 +8,17 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 	"github.com/adamkwhite/kafkafoodpipeline/sql/migrate"
 )
 
-const duplicateDatabase = "42P04" // SQLSTATE
-
 // prepare makes the databases, their schemas and the programs' logins, as far as they are not there.
 func (s *server) prepare(ctx context.Context, n Names, l logins) error {
 	err := s.connect(ctx, s.maintenance(), func(conn *pgx.Conn) error {
-		return errors.Join(createDatabase(ctx, conn, n.OrdersDB), createDatabase(ctx, conn, n.ReadModelDB))
+		return errors.Join(access.CreateDatabase(ctx, conn, n.OrdersDB), access.CreateDatabase(ctx, conn, n.ReadModelDB))
 	})
 	if err != nil {
 		return err
@@ -33,7 +31,7 @@ func (s *server) prepare(ctx context.Context, n Names, l logins) error {
 	}
 	return s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
 		for _, login := range l.all() {
-			if err := login.ensure(ctx, conn); err != nil {
+			if err := login.Ensure(ctx, conn); err != nil {
 				return err
 			}
 		}
@@ -47,17 +45,6 @@ func (s *server) maintenance() string {
 		return "postgres"
 	}
 	return s.admin.Path[1:]
-}
-
-func createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
-	_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
-	if e, is := errors.AsType[*pgconn.PgError](err); is && e.Code == duplicateDatabase {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("create database %s: %w", name, err)
-	}
-	return nil
 }
 
 // home is the topic that a system's events went to, kept as the comment on its read model's database.

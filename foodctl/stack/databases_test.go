@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 )
 
@@ -55,7 +56,7 @@ func TestEachLoginMayDoItsOwnPartOnly(t *testing.T) {
 	t.Parallel()
 	s, n, l := prepared(t)
 	for _, tt := range []struct {
-		login     login
+		login     access.Login
 		database  string
 		may, must string // what it may do, and what it must not
 	}{
@@ -65,16 +66,16 @@ func TestEachLoginMayDoItsOwnPartOnly(t *testing.T) {
 	} {
 		connectAs(t, s, tt.login, tt.database, func(conn *pgx.Conn) {
 			if _, err := conn.Exec(t.Context(), tt.may); err != nil {
-				t.Errorf("%s: %s: %v", tt.login.group, tt.may, err)
+				t.Errorf("%s: %s: %v", tt.login.Group, tt.may, err)
 			}
 			if _, err := conn.Exec(t.Context(), tt.must); err == nil {
-				t.Errorf("%s may %s", tt.login.group, tt.must)
+				t.Errorf("%s may %s", tt.login.Group, tt.must)
 			}
 		})
 	}
 }
 
-func connectAs(t *testing.T, s *server, l login, database string, do func(*pgx.Conn)) {
+func connectAs(t *testing.T, s *server, l access.Login, database string, do func(*pgx.Conn)) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.urlAs(l, database))
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
 )
 
 // minVersion is the oldest server whose logical decoding has what the relay needs, as server_version_num has it.
@@ -79,10 +81,10 @@ func (s *server) url(database string) string {
 }
 
 // urlAs is a program's URL of a database. It holds a password: it belongs in an environment, never in argv or a log.
-func (s *server) urlAs(l login, database string) string {
+func (s *server) urlAs(l access.Login, database string) string {
 	u := *s.admin
 	u.Path = "/" + database
-	u.User = url.UserPassword(l.name, l.password)
+	u.User = url.UserPassword(l.Name, l.Password)
 	return u.String()
 }
 

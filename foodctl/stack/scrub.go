@@ -58,7 +58,7 @@ func (s *Stack) scrubDatabases(ctx context.Context) error {
 		drop("DATABASE", n.OrdersDB, "WITH (FORCE)")
 		drop("DATABASE", n.ReadModelDB, "WITH (FORCE)")
 		for _, l := range s.logins.all() {
-			drop("ROLE", l.name, "")
+			drop("ROLE", l.Name, "")
 		}
 		return errors.Join(errs...)
 	})

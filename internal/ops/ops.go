@@ -48,8 +48,14 @@ func terminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// version is set by the linker where the build does not see the repository, as in the container image's.
+var version string
+
 // Version is the module's version and, in brackets, the commit it was built from, as far as the build recorded them.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, recorded := debug.ReadBuildInfo()
 	if !recorded {
 		return "unknown"

@@ -33,7 +33,11 @@ var limits = map[string]string{
 
 // pool makes the pool without connecting.
 func (f runFlags) pool(ctx context.Context) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(f.DatabaseURL)
+	database, err := f.Login(f.DatabaseURL)
+	if err != nil {
+		return nil, &ops.ExitError{Code: 2, Err: err}
+	}
+	config, err := pgxpool.ParseConfig(database)
 	if err != nil || f.DatabaseURL == "" { // the parser would take none for the local default
 		// Not wrapped: the parser's error quotes what it was given, which may hold a password where none is expected.
 		return nil, fmt.Errorf("--database-url %q is not a Postgres URL such as postgres://orders_api@127.0.0.1:7489/orders", ops.Redact(f.DatabaseURL))

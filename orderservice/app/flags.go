@@ -24,6 +24,8 @@ type healthcheckFlags struct {
 }
 
 type runFlags struct {
+	ops.DatabaseFlags `embed:""`
+
 	DatabaseURL string `required:"" env:"ORDERS_DATABASE_URL" placeholder:"URL" help:"The orders database, e.g. postgres://orders_api@127.0.0.1:7489/orders. Give a password in the environment, not as a flag: ps shows flags."`
 	Connections int32  `default:"16" env:"ORDERSERVICE_CONNECTIONS" placeholder:"N" help:"Connections to the database at most (${default}); the generator's writers have theirs on top at --rate 0. More of them share the disk's flushes, and cost the database memory."`
 	MaxInFlight int    `default:"256" env:"ORDERSERVICE_MAX_IN_FLIGHT" placeholder:"N" help:"Requests worked on at once (${default}); more are answered 503."`

@@ -66,8 +66,12 @@ func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()                                              // once more than ServeOn does, if it is never reached
-	pool, err := view.Connect(ctx, c.DatabaseURL, int32(2*c.Members+8)) //nolint:gosec // Validate bounds it
+	defer listener.Close() // once more than ServeOn does, if it is never reached
+	database, err := c.Login(c.DatabaseURL)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
+	pool, err := view.Connect(ctx, database, int32(2*c.Members+8)) //nolint:gosec // Validate bounds it
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/consumer"
 )
@@ -18,7 +19,9 @@ type cli struct {
 }
 
 type runCommand struct {
-	ops.Flags `embed:""`
+	ops.Flags         `embed:""`
+	ops.DatabaseFlags `embed:""`
+	kafka.Security    `embed:""`
 
 	DatabaseURL    string        `help:"The readmodel database." env:"READMODEL_DATABASE_URL" required:"" placeholder:"URL"`
 	Brokers        []string      `help:"Kafka brokers, separated by commas." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
@@ -47,7 +50,7 @@ func (c *runCommand) Validate() error {
 			return fmt.Errorf("--brokers: %q: want HOST:PORT", b)
 		}
 	}
-	return nil
+	return c.Check()
 }
 
 func (c *runCommand) consumer() consumer.Config {
@@ -60,7 +63,7 @@ func (c *runCommand) consumer() consumer.Config {
 		owner = c.Instance + "/" + owner
 	}
 	return consumer.Config{
-		Brokers: c.Brokers, Topic: c.Topic, Group: c.Group, Members: c.Members,
+		Brokers: c.Brokers, Security: c.Security, Topic: c.Topic, Group: c.Group, Members: c.Members,
 		Owner: owner, Instance: c.Instance, SessionTimeout: c.SessionTimeout, MaxBatch: c.MaxBatch,
 	}
 }

@@ -10,17 +10,19 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
 // Config is what the members of one process share.
 type Config struct {
-	Brokers []string // host:port
-	Topic   string
-	Group   string
-	Members int    // group members in this process, at least 1; more than there are partitions stand by
-	Owner   string // who this process is, for people who read projection_offsets
+	Brokers  []string // host:port
+	Security kafka.Security
+	Topic    string
+	Group    string
+	Members  int    // group members in this process, at least 1; more than there are partitions stand by
+	Owner    string // who this process is, for people who read projection_offsets
 
 	// Instance is a name of this process that stays the same over its restarts, and that no other process has. A member
 	// that comes back under its name within the session timeout has its partitions again at once; one that stops for good

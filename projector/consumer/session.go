@@ -85,7 +85,7 @@ func (c *Consumer) session(ctx context.Context, id int, log *slog.Logger) error 
 }
 
 func (s *session) options(id int) []kgo.Opt {
-	opts := []kgo.Opt{
+	opts := append(s.cfg.Security.Options(),
 		kgo.SeedBrokers(s.cfg.Brokers...),
 		kgo.ClientID("projector"),
 		kgo.WithLogger(kslog.New(slog.New(quieter{s.log.Handler()}))),
@@ -93,12 +93,12 @@ func (s *session) options(id int) []kgo.Opt {
 		kgo.ConsumeTopics(s.cfg.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(s.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(s.cfg.SessionTimeout / 4),
-		kgo.RebalanceTimeout(30 * time.Second),
+		kgo.HeartbeatInterval(s.cfg.SessionTimeout/4),
+		kgo.RebalanceTimeout(30*time.Second),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that the position reaches the end of the log, and lag 0, also behind a marker
-		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.FetchMaxBytes(16 << 20), kgo.FetchMaxPartitionBytes(4 << 20),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
 		// Fail closed: a partition that the claim gave no offset is never consumed from a default one. It opts into
 		// NoResetOffset too: an offset out of range is an error, not a jump.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
@@ -108,7 +108,7 @@ func (s *session) options(id int) []kgo.Opt {
 		// failure is of no consequence.
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second),
 		kgo.AutoCommitCallback(func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {}),
-	}
+	)
 	if s.cfg.Instance != "" {
 		opts = append(opts, kgo.InstanceID(s.cfg.Instance+"-"+strconv.Itoa(id)))
 	}

@@ -94,11 +94,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 }
 
-// newRelay returns an error for a database URL that cannot be understood: no new attempt would mend it.
+// newRelay returns an error for a database URL or a security of Kafka that cannot be understood: no new attempt would mend it.
 func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*relay, error) {
 	if _, err := pgx.ParseConfig(c.DatabaseURL); err != nil || ops.Ambiguous(c.DatabaseURL) {
 		return nil, &ops.ExitError{Code: 2, Err: errors.New("the database URL cannot be understood: want postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
 			"with the characters / @ : # ? % of the password percent-encoded")}
+	}
+	if err := c.Check(); err != nil {
+		return nil, &ops.ExitError{Code: 2, Err: err}
 	}
 	registry := ops.Registry()
 	return &relay{
@@ -184,14 +187,17 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 			err = cause
 		}
 	}()
-	if s.database, err = r.connect(ctx); err != nil {
+	if s.url, err = r.config.Login(r.config.DatabaseURL); err != nil {
+		return err
+	}
+	if s.database, err = s.connect(ctx); err != nil {
 		return err
 	}
 	defer func() { _ = s.database.Close(context.WithoutCancel(ctx)) }() // nothing was written
 	if err := sql.Check(ctx, s.database, sql.Orders); err != nil {
 		return err
 	}
-	if s.kafka, err = publish.Connect(r.config.Brokers, r.log); err != nil {
+	if s.kafka, err = publish.Connect(r.config.Brokers, r.config.Security, r.log); err != nil {
 		return err
 	}
 	defer s.kafka.Close()
@@ -215,8 +221,8 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 }
 
 // connect opens an ordinary connection, for questions.
-func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(r.config.DatabaseURL)
+func (s *session) connect(ctx context.Context) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(s.url)
 	if err != nil {
 		return nil, err
 	}

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 )
 
 // config is what both commands take.
 type config struct {
-	ops.LogFlags `embed:""`
+	ops.LogFlags      `embed:""`
+	ops.DatabaseFlags `embed:""`
+	kafka.Security    `embed:""`
 
 	DatabaseURL    string   `help:"Orders database, directly and not through a pooler. The role needs REPLICATION and SELECT on outbox." env:"ORDERS_DATABASE_URL" required:"" placeholder:"URL"`
 	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`

@@ -78,7 +78,7 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 }
 
 func (s *session) switchPoint(ctx context.Context, now *checkpoint.Observed) error {
-	conn, err := wal.Connect(ctx, s.config.DatabaseURL)
+	conn, err := wal.Connect(ctx, s.url)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func setupOn(t *testing.T, url, brokers string) *system {
 		Topic: testenv.Topic(t, brokers, topic.Partitions), Slot: testenv.Name(t), Source: "/orders", MaxRetainedWAL: 1 << 30,
 	}}
 	s.db = s.connect()
-	client, err := publish.Connect(s.config.Brokers, slog.New(slog.DiscardHandler))
+	client, err := publish.Connect(s.config.Brokers, s.config.Security, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *b
 	if err := s.poll(ctx); err != nil {
 		return 0, nil, err
 	}
-	conn, err := wal.Connect(ctx, s.config.DatabaseURL)
+	conn, err := wal.Connect(ctx, s.url)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -130,7 +130,7 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 	if err != nil {
 		return 0, nil, err
 	}
-	table, err := backlog.Open(ctx, s.config.DatabaseURL, snapshot)
+	table, err := backlog.Open(ctx, s.url, snapshot)
 	return consistent, table, err
 }
 

@@ -41,6 +41,7 @@ type session struct {
 
 	fail context.CancelCauseFunc // ends the session's context with the error of one of its parts
 
+	url      string    // of the orders database, password and all
 	database *pgx.Conn // for questions; the stream has a connection of its own
 	kafka    *kgo.Client
 	source   wal.Identity
@@ -87,7 +88,7 @@ func until(ctx, intake context.Context) (context.Context, func()) {
 // lock holds the slot, or finds that there is none. While another relay has it, wait decides.
 func (s *session) lock(ctx context.Context, wait func(context.Context) error) error {
 	for {
-		conn, err := wal.Connect(ctx, s.config.DatabaseURL)
+		conn, err := wal.Connect(ctx, s.url)
 		if err != nil {
 			return err
 		}
@@ -171,7 +172,8 @@ func (s *session) fence(ctx context.Context) (err error) {
 		return err
 	}
 	s.producer, err = publish.Open(ctx, publish.Config{
-		Brokers: s.config.Brokers,
+		Brokers:  s.config.Brokers,
+		Security: s.config.Security,
 		// As the checkpoint topic's name: whoever could write that topic is fenced, whichever database it reads.
 		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
 		CheckpointTopic: s.checkpointTopic(),

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
@@ -70,7 +71,7 @@ func setupTopic(t *testing.T, brokers []string, name string) *target {
 
 func connect(t *testing.T, brokers []string) *kgo.Client {
 	t.Helper()
-	client, err := Connect(brokers, slog.New(slog.DiscardHandler))
+	client, err := Connect(brokers, kafka.Security{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
@@ -39,6 +40,7 @@ const (
 // Config says where a Producer writes.
 type Config struct {
 	Brokers         []string
+	Security        kafka.Security
 	TransactionalID string // fixed for a source and slot: no host, process or version in it, or it would fence nobody
 	CheckpointTopic string
 	Source          string // the ce_source of the events
@@ -65,7 +67,7 @@ type Producer struct {
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
 // left open. (franz-go would do so only with the first record.)
 func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
-	client, err := kgo.NewClient(
+	client, err := kgo.NewClient(append(config.Security.Options(),
 		kgo.SeedBrokers(config.Brokers...),
 		kgo.ClientID("relay"),
 		clientLog(config.Log),
@@ -79,7 +81,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 		kgo.MaxBufferedBytes(max(maxBufferedBytes, 2*int(t.MaxMessageBytes))),
 		kgo.MaxBufferedRecords(1<<20), // the bytes are the bound
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}

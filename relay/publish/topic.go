@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/plugin/kslog"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
@@ -40,9 +41,9 @@ func (t Topic) Target() checkpoint.Target {
 }
 
 // Connect makes a client for looking and reading, without a transactional id: it fences nobody.
-func Connect(brokers []string, log *slog.Logger) (*kgo.Client, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("relay"), clientLog(log),
-		kgo.MetadataMinAge(100*time.Millisecond)) // a start asks for topics that it has just made; 5 s is the default
+func Connect(brokers []string, security kafka.Security, log *slog.Logger) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(security.Options(), kgo.SeedBrokers(brokers...), kgo.ClientID("relay"), clientLog(log),
+		kgo.MetadataMinAge(100*time.Millisecond))...) // a start asks for topics that it has just made; 5 s is the default
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}

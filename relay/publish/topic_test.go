@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
@@ -106,7 +107,7 @@ func TestRecordOfAnotherAtTheEndOfTheTopicIsAnError(t *testing.T) {
 
 func TestBrokersThatAreNoneAreAnError(t *testing.T) {
 	t.Parallel()
-	if client, err := Connect([]string{"not an address:"}, slog.New(slog.DiscardHandler)); err == nil {
+	if client, err := Connect([]string{"not an address:"}, kafka.Security{}, slog.New(slog.DiscardHandler)); err == nil {
 		client.Close()
 		t.Error("connected")
 	}
