@@ -29,6 +29,11 @@ const (
 	// transactionTimeout is after how long the broker aborts a transaction that nobody ends. It must be longer than a
 	// batch can take, and it is how long readers wait for the transaction of a relay that died and was not replaced.
 	transactionTimeout = 30 * time.Second
+	// linger keeps the first records of a small transaction together in one request. It delays nothing: what is buffered
+	// is sent when it fills a request, and when the transaction ends. Without it, each record would be sent as soon as it
+	// is there, and if the broker puts the first request off, as it does while it still ends the transaction before, it
+	// refuses those behind it as out of order; they are sent again, and each such refusal is an error line in its log.
+	linger = 5 * time.Millisecond
 	// maxBufferedBytes bounds the records that wait for the broker's answer; Add blocks above it.
 	maxBufferedBytes = 8 << 20
 	// envelope is what a record may take besides its key, value and headers: batch and record framing, generously.
@@ -75,7 +80,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(0), // a batch ends when its transaction does
+		kgo.ProducerLinger(linger),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(t.MaxMessageBytes),
 		kgo.MaxBufferedBytes(max(maxBufferedBytes, 2*int(t.MaxMessageBytes))),
