@@ -88,18 +88,9 @@ func until(ctx, intake context.Context) (context.Context, func()) {
 // lock holds the slot, or finds that there is none. While another relay has it, wait decides.
 func (s *session) lock(ctx context.Context, wait func(context.Context) error) error {
 	for {
-		conn, err := wal.Connect(ctx, s.url)
-		if err != nil {
-			return err
-		}
-		if s.source, err = wal.Identify(ctx, conn); err != nil {
-			_ = conn.Close(ctx)
-			return err
-		}
-		stream, err := wal.Open(ctx, conn, s.config.Slot)
+		err := s.attempt(ctx)
 		switch {
 		case err == nil:
-			s.hold(ctx, stream)
 			s.log.Info("slot taken", "slot", s.config.Slot)
 			crash.At(crash.Locked)
 			return nil
@@ -112,6 +103,31 @@ func (s *session) lock(ctx context.Context, wait func(context.Context) error) er
 			return err
 		}
 	}
+}
+
+// attempt holds the slot, or returns ErrNoSlot or ErrSlotActive. It looks before it tries, which proves nothing: each try
+// in vain would be an error in the server's log.
+func (s *session) attempt(ctx context.Context) error {
+	conn, err := wal.Connect(ctx, s.url)
+	if err != nil {
+		return err
+	}
+	if s.source, err = wal.Identify(ctx, conn); err == nil {
+		var slot wal.Slot
+		if slot, err = wal.Inspect(ctx, s.database, s.config.Slot); err == nil && slot.Active {
+			err = wal.ErrSlotActive
+		}
+	}
+	if err != nil {
+		_ = conn.Close(ctx)
+		return err
+	}
+	stream, err := wal.Open(ctx, conn, s.config.Slot)
+	if err != nil {
+		return err
+	}
+	s.hold(ctx, stream)
+	return nil
 }
 
 // unusable refuses a slot from which nothing can be streamed.
