@@ -18,6 +18,7 @@ type cli struct {
 
 	Up      upCmd      `cmd:"" help:"Run the whole pipeline on this machine, without Docker."`
 	Verify  verifyCmd  `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
+	Watch   watchCmd   `cmd:"" help:"Show how many events are where, a line a second."`
 	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
 	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`

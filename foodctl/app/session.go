@@ -31,9 +31,9 @@ type session struct {
 	counts    status.Counts // the last that were read
 	trouble   string        // why the last reading was not complete
 
-	active   string // the relay that publishes; "" if not known
-	old      int64  // events that the topic was filled anew with, and a few more
-	caughtUp bool   // they have arrived
+	relays   *relays
+	old      int64 // events that the topic was filled anew with, and a few more
+	caughtUp bool  // they have arrived
 }
 
 // openSession starts the system. The caller must close the session.
@@ -48,6 +48,7 @@ func openSession(ctx context.Context, c stack.Config, screen *status.Screen, sty
 		}
 		return nil, err
 	}
+	s.relays = relaysOf(s.Relays)
 	var projectors []string
 	for _, p := range s.Projectors {
 		projectors = append(projectors, p.URL)
@@ -119,7 +120,9 @@ func (s *session) read(ctx context.Context) {
 	for _, p := range s.Programs() {
 		p.Usage() // notes the memory while the process is there
 	}
-	s.watchRelays(ctx)
+	if notice := s.relays.look(ctx); notice != "" {
+		s.screen.Notice("%s", notice)
+	}
 	before := s.counts.Applied
 	counts, err := s.collector.Read(ctx)
 	if ctx.Err() != nil {
@@ -152,23 +155,6 @@ func (s *session) leaveOutOld() {
 	s.caughtUp = s.counts.Applied >= s.old
 	s.counts.P50, s.counts.P99 = 0, 0
 	s.collector.ForgetLatency()
-}
-
-// watchRelays tells when another relay publishes than before.
-func (s *session) watchRelays(ctx context.Context) {
-	if len(s.Relays) < 2 {
-		return
-	}
-	for _, p := range s.Relays {
-		m, err := status.Scrape(ctx, p.URL)
-		if err != nil || !m.Is("relay_role", "role", "active") || s.active == p.Name() {
-			continue
-		}
-		if s.active != "" {
-			s.screen.Notice("%s has taken over from %s", p.Name(), s.active)
-		}
-		s.active = p.Name()
-	}
 }
 
 // patience is how long nothing at all may arrive before draining is given up. A killed projector's partitions wait for

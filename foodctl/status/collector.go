@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 )
 
 // Counts is the state of a system at a moment.
@@ -45,6 +47,7 @@ type Config struct {
 	OrdersURL    string
 	ReadModelURL string
 	Brokers      []string
+	Security     kafka.Security
 	Topic        string
 	Projectors   []string // URLs of their metrics
 }
@@ -77,7 +80,7 @@ func Open(ctx context.Context, c Config) (*Collector, error) {
 		orders.Close()
 		return nil, fmt.Errorf("read model's database: %w", err)
 	}
-	tail, err := NewTail(c.Brokers, c.Topic)
+	tail, err := NewTail(c.Brokers, c.Security, c.Topic)
 	if err != nil {
 		orders.Close()
 		readModel.Close()

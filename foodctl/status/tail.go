@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
@@ -23,13 +24,13 @@ type Tail struct {
 }
 
 // NewTail makes a tail of the topic from its beginning.
-func NewTail(brokers []string, name string) (*Tail, error) {
-	client, err := kgo.NewClient(
+func NewTail(brokers []string, security kafka.Security, name string) (*Tail, error) {
+	client, err := kgo.NewClient(append(security.Options(),
 		kgo.SeedBrokers(brokers...),
 		kgo.ConsumeTopics(name),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

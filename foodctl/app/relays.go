@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+)
+
+// relays follows which relay publishes, by what they say of themselves.
+type relays struct {
+	names  []string
+	urls   []string
+	active string // "" while none does
+	last   string // who was active last
+}
+
+func newRelays(addresses []string) *relays {
+	return &relays{names: addresses, urls: urls(addresses)}
+}
+
+func relaysOf(programs []*stack.Program) *relays {
+	r := &relays{}
+	for _, p := range programs {
+		r.names, r.urls = append(r.names, p.Name()), append(r.urls, p.URL)
+	}
+	return r
+}
+
+// look asks them, and returns what is new, "" if nothing is.
+func (r *relays) look(ctx context.Context) string {
+	active := ""
+	for i, url := range r.urls {
+		if m, err := status.Scrape(ctx, url); err == nil && m.Is("relay_role", "role", "active") {
+			active = r.names[i]
+		}
+	}
+	if active == r.active || ctx.Err() != nil {
+		return ""
+	}
+	last := r.last
+	r.active = active
+	if active != "" {
+		r.last = active
+	}
+	switch {
+	case active == "":
+		return last + " publishes no longer; new orders are safe in the outbox"
+	case last == "":
+		return active + " publishes"
+	case last == active:
+		return active + " publishes again"
+	}
+	return fmt.Sprintf("%s has taken over from %s", active, last)
+}

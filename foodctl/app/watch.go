@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+)
+
+type watchCmd struct {
+	systemFlags `embed:""`
+
+	Relays     []string      `help:"Where the relays listen: it then says which of them publishes." env:"FOODCTL_RELAYS_AT" placeholder:"HOST:PORT,..."`
+	Projectors []string      `help:"Where the projectors listen: it then shows how long an event takes from end to end." env:"FOODCTL_PROJECTORS_AT" placeholder:"HOST:PORT,..."`
+	For        time.Duration `help:"Stop after so long. Default: at Ctrl-C." env:"FOODCTL_FOR" placeholder:"DURATION"`
+	JSON       bool          `help:"Write an object per line instead of text." env:"FOODCTL_JSON" name:"json"`
+}
+
+// Help is what `foodctl watch --help` says beside the flags.
+func (watchCmd) Help() string {
+	return `Shows a line a second: events written to the outbox, published in the topic, applied to the read model, each counted
+where it is, and not by what the programs say of themselves. It only reads, and goes on whatever is killed.`
+}
+
+// Run watches until ctx ends or the time is over.
+func (c *watchCmd) Run(ctx context.Context, out io.Writer) error {
+	orders, readModel, err := c.databases(ctx)
+	if err != nil {
+		return err
+	}
+	if c.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.For)
+		defer cancel()
+	}
+	collector, err := status.Open(ctx, status.Config{
+		OrdersURL: orders, ReadModelURL: readModel, Brokers: broker.Seeds(c.Brokers), Security: c.Security,
+		Topic: c.Topic, Projectors: urls(c.Projectors),
+	})
+	if err != nil {
+		return err
+	}
+	defer collector.Close()
+	tailing := make(chan struct{})
+	go func() {
+		defer close(tailing)
+		collector.Run(ctx)
+	}()
+	screen := status.NewScreen(out, status.StyleOf(out, c.JSON))
+	c.show(ctx, collector, screen)
+	<-tailing
+	screen.End()
+	return nil
+}
+
+func (c *watchCmd) show(ctx context.Context, collector *status.Collector, screen *status.Screen) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	relays, trouble := newRelays(c.Relays), ""
+	for {
+		counts, err := collector.Read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			trouble = ""
+			screen.Status(counts)
+		case err.Error() != trouble:
+			trouble = err.Error()
+			screen.Notice("%v", err)
+		}
+		if notice := relays.look(ctx); notice != "" {
+			screen.Notice("%s", notice)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func urls(addresses []string) (urls []string) {
+	for _, a := range addresses {
+		urls = append(urls, "http://"+a)
+	}
+	return urls
+}
