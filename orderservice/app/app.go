@@ -59,7 +59,7 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	registry, health := ops.Registry(), ops.NewHealth("database", "lifetime")
 	registry.MustRegister(poolMetrics{pool})
 	health.Set("lifetime", nil)
-	orders := eventlog.New(pool)
+	orders := eventlog.New(pool, log)
 	listener, err := ops.Listen(ctx, flags.Listen)
 	if err != nil {
 		return err
