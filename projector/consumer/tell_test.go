@@ -1,7 +1,7 @@
 package consumer
 
 import (
-	"io"
+	"bytes"
 	"log/slog"
 	"testing"
 
@@ -10,7 +10,7 @@ import (
 
 //nolint:paralleltest // AllocsPerRun counts what the whole process allocates
 func TestTellingCostsNothingAboveDebug(t *testing.T) {
-	w := &worker{session: &session{log: slog.New(slog.NewJSONHandler(io.Discard, nil))}, ctx: t.Context()}
+	w := &worker{session: &session{log: slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil))}, ctx: t.Context()}
 	events := make([]view.Event, 1000)
 	if got := testing.AllocsPerRun(10, func() { w.tell(events) }); got != 0 {
 		t.Errorf("a thousand events: %v allocations, want none", got)

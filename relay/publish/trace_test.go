@@ -3,7 +3,6 @@ package publish
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -107,7 +106,7 @@ func TestEventsOfATransactionThatWasFencedAreNotTold(t *testing.T) {
 
 //nolint:paralleltest // AllocsPerRun counts what the whole process allocates
 func TestTellingCostsNothingAboveDebug(t *testing.T) {
-	trace := newTrace(t.Context(), slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	trace := newTrace(t.Context(), slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil)))
 	row, record := outbox.Row{ID: []byte("id"), Payload: []byte("{}")}, new(kgo.Record)
 	got := testing.AllocsPerRun(10, func() {
 		for range 1000 {
