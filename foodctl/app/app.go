@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see foodctl --help)", err)}
 	}
-	log := c.Log(stderr)
+	log := c.Log("foodctl", stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
 	parsed.Bind(log)

@@ -102,7 +102,7 @@ func (a *audit) run(ctx context.Context) error {
 		return fmt.Errorf("read the outbox: %w", err)
 	}
 	a.deadline = time.Now().Add(a.cfg.Timeout)
-	a.cfg.Log.DebugContext(ctx, "took the cut", "events", a.report.Source.Events, "lsn", a.report.Source.CutLSN)
+	a.cfg.Log.DebugContext(ctx, "cut taken", "events", a.report.Source.Events, "lsn", a.report.Source.CutLSN)
 
 	if err := a.openTopic(ctx); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.arrive(ctx); err != nil {
 		return err
 	}
-	a.cfg.Log.DebugContext(ctx, "read the topic", "records", a.report.Topic.Records)
+	a.cfg.Log.DebugContext(ctx, "topic read", "records", a.report.Topic.Records)
 	var at position
 	if a.cfg.Slot != "" {
 		if at, err = a.observe(ctx); err != nil {

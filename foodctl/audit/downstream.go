@@ -39,7 +39,7 @@ func (a *audit) upstream(ctx context.Context, reader *model) error {
 	if err := a.readOn(ctx); err != nil {
 		return err
 	}
-	a.cfg.Log.DebugContext(ctx, "read the topic again", "records", a.report.Topic.Records)
+	a.cfg.Log.DebugContext(ctx, "topic read again", "records", a.report.Topic.Records)
 	return a.compare(ctx, reader)
 }
 

@@ -29,22 +29,32 @@ func (e *ExitError) Error() string {
 // Unwrap returns Err.
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// Exit prints err as one line, if there is one, and returns the exit code: 0 for nil, the code of an *ExitError, else 1.
+// Exit prints err as one line, if there is one and the log does not have it (see Ended), and returns the exit code: 0 for
+// nil, the code of an *ExitError, else 1.
 func Exit(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	code := 1
-	if exit, has := errors.AsType[*ExitError](err); has {
-		code = exit.Code
-		if exit.Err == nil {
-			return code
-		}
+	if _, told := errors.AsType[*logged](err); !told && !silent(err) {
+		fmt.Fprintln(stderr, "error:", oneLine(err))
 	}
-	// A joined error has line breaks; one line per end of a process is what a log collector can use.
-	fmt.Fprintln(stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "; "))
-	return code
+	return exitCode(err)
 }
+
+func exitCode(err error) int {
+	if exit, has := errors.AsType[*ExitError](err); has {
+		return exit.Code
+	}
+	return 1
+}
+
+func silent(err error) bool {
+	exit, has := errors.AsType[*ExitError](err)
+	return has && exit.Err == nil
+}
+
+// oneLine takes the line breaks out of a joined error: one line per end of a process is what a log collector can use.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // Signals returns a context that ends at the first SIGINT or SIGTERM. The second one ends the process at once, drained or
 // not, with the code that a shell gives for that signal. The caller must call stop, from which on signals have their

@@ -7,9 +7,6 @@ package ops
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,30 +19,6 @@ type Flags struct {
 	LogFlags `embed:""`
 
 	Listen string `help:"Address to listen at, for health and metrics at least (${default})." env:"${listen_env}" default:"${listen}" placeholder:"HOST:PORT"`
-}
-
-// LogFlags are the kong flags of a program that logs and does not listen.
-type LogFlags struct {
-	LogLevel  slog.Level `help:"Least severe messages to log: debug, info, warn or error (${default})." env:"LOG_LEVEL" default:"info" placeholder:"LEVEL"`
-	LogFormat string     `help:"Log as text or json; auto is text on a terminal, else json (${default})." env:"LOG_FORMAT" default:"auto" enum:"auto,text,json" placeholder:"FORMAT"`
-}
-
-// Log makes the program's logger. Messages below the level are dropped.
-func (f LogFlags) Log(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.LogLevel}
-	if f.LogFormat == "text" || (f.LogFormat != "json" && terminal(w)) {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-func terminal(w io.Writer) bool {
-	file, isFile := w.(*os.File)
-	if !isFile {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // version is set by the linker where the build does not see the repository, as in the container image's.

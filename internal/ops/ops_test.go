@@ -45,23 +45,6 @@ func TestFlagsHaveDefaultsAndTellBadValues(t *testing.T) {
 	}
 }
 
-func TestLogHonoursLevelAndFormat(t *testing.T) {
-	t.Parallel()
-	for format, want := range map[string]string{"text": `level=WARN msg=shown n=1`, "json": `"level":"WARN","msg":"shown","n":1`, "auto": `"msg":"shown"`} {
-		flags, err := parse(t, "--log-level=warn", "--log-format="+format)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		log := flags.Log(&out)
-		log.Info("dropped")
-		log.Warn("shown", "n", 1)
-		if got := out.String(); !strings.Contains(got, want) || strings.Contains(got, "dropped") {
-			t.Errorf("format %s: got %q, want %q in it and nothing below warn", format, got, want)
-		}
-	}
-}
-
 func TestExitMapsAnErrorToOneLineAndACode(t *testing.T) {
 	t.Parallel()
 	plain := errors.New("plain")

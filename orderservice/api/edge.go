@@ -94,7 +94,7 @@ func (a *api) writeProblem(w http.ResponseWriter, r *http.Request, err error) in
 	id := w.Header().Get("X-Request-Id")
 	p := problemOf(err)
 	if p.kind.status >= http.StatusInternalServerError {
-		a.logger.Error("request failed", "request_id", id, "method", r.Method, "path", r.URL.Path, "code", p.kind.status, "err", err)
+		a.logger.Warn("request answered with a server error", "request_id", id, "method", r.Method, "path", r.URL.Path, "status", p.kind.status, "err", err)
 	}
 	var body bytes.Buffer
 	if err := json.NewEncoder(&body).Encode(p.document(id)); err != nil {

@@ -53,7 +53,7 @@ func setupOn(t testing.TB, url string, inFlight int) *service {
 	}
 	t.Cleanup(pool.Close)
 	s := &service{t: t, pool: pool, log: new(logged), registry: prometheus.NewRegistry()}
-	s.Handler = New(Config{Pool: pool, Log: eventlog.New(pool), Logger: slog.New(slog.NewTextHandler(s.log, nil)), Metrics: s.registry, InFlight: inFlight})
+	s.Handler = New(Config{Pool: pool, Log: eventlog.New(pool, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.NewTextHandler(s.log, nil)), Metrics: s.registry, InFlight: inFlight})
 	return s
 }
 

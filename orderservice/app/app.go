@@ -44,7 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if parsed.Command() == "healthcheck <probe>" || parsed.Command() == "healthcheck" {
 		return ops.Healthcheck(ctx, flags.Listen, flags.Healthcheck.Probe)
 	}
-	return serve(ctx, flags, flags.Log(stderr))
+	log := flags.Log("orderservice", stderr)
+	return ops.Ended(log, serve(ctx, flags, log))
 }
 
 // serve runs the service until ctx ends, then lets requests and orders under way finish.
@@ -58,12 +59,12 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	registry, health := ops.Registry(), ops.NewHealth("database", "lifetime")
 	registry.MustRegister(poolMetrics{pool})
 	health.Set("lifetime", nil)
-	orders := eventlog.New(pool)
+	orders := eventlog.New(pool, log)
 	listener, err := ops.Listen(ctx, flags.Listen)
 	if err != nil {
 		return err
 	}
-	log.Info("listening", "address", listener.Addr().String(), "database", ops.Redact(flags.Run.DatabaseURL), "version", ops.Version())
+	log.Info("started", "build", ops.Version(), "listen", listener.Addr().String(), "database", ops.Redact(flags.Run.DatabaseURL))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return ops.ServeOn(ctx, listener, handler(flags.Run, pool, orders, log, registry, health))
@@ -77,7 +78,7 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		health.Set("lifetime", errDraining)
-		log.Info("stopping: no new requests, those under way are finished")
+		log.Info("stopping")
 		return nil
 	})
 	return group.Wait()

@@ -84,7 +84,7 @@ func watch(ctx context.Context, pool *pgxpool.Pool, health *ops.Health, log *slo
 		case err == nil && (!began || last != nil):
 			log.Info("the orders database is ready")
 		case err != nil && last == nil:
-			log.Warn("the orders database is not ready; start it or correct ORDERS_DATABASE_URL, this program goes on trying", "err", err)
+			log.Warn("the orders database is not ready", "err", err, "remedy", "start it or correct ORDERS_DATABASE_URL, this program goes on trying")
 		}
 		if last = err; err == nil && !began {
 			began = true

@@ -42,6 +42,7 @@ func (l *Log) Execute(ctx context.Context, cmd Command) (Result, error) {
 		}
 		result, err := x.try(ctx)
 		if err == nil {
+			l.tell(ctx, result)
 			return result, nil
 		}
 		last = err

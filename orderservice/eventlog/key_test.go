@@ -164,11 +164,11 @@ func TestHungWriterEndsInALockTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if _, err := eventlog.New(pool).Execute(t.Context(), tip); !errors.Is(err, eventlog.ErrKeyInUse) {
+	if _, err := open(pool).Execute(t.Context(), tip); !errors.Is(err, eventlog.ErrKeyInUse) {
 		t.Errorf("same key: got %v, want that it is in use", err)
 	}
 	tip.Key = nil
-	if _, err := eventlog.New(pool).Execute(t.Context(), tip); !errors.Is(err, eventlog.ErrConflict) {
+	if _, err := open(pool).Execute(t.Context(), tip); !errors.Is(err, eventlog.ErrConflict) {
 		t.Errorf("same order: got %v, want a conflict", err)
 	}
 	gate.open()

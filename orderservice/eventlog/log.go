@@ -9,6 +9,9 @@
 package eventlog
 
 import (
+	"context"
+	"log/slog"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -16,17 +19,19 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
-// Log is the event log in one orders database. It is safe for concurrent use and holds nothing but the pool.
+// Log is the event log in one orders database. It is safe for concurrent use and holds nothing of the orders.
 type Log struct {
-	pool *pgxpool.Pool
+	pool   *pgxpool.Pool
+	logger *slog.Logger
 }
 
-// New returns the log in the pool's database. The pool stays the caller's to close.
+// New returns the log in the pool's database. The pool stays the caller's to close. The logger is told of each event, at
+// debug level.
 //
 // The pool should set lock_timeout (a few seconds), so that a command that meets a hung writer ends in ErrConflict or
 // ErrKeyInUse; without it, the command waits as long as its context lets it.
-func New(pool *pgxpool.Pool) *Log {
-	return &Log{pool: pool}
+func New(pool *pgxpool.Pool, logger *slog.Logger) *Log {
+	return &Log{pool: pool, logger: logger}
 }
 
 // Command is something to do to an order, and how.
@@ -60,4 +65,16 @@ type Result struct {
 	Order    order.Order   // its state after the command
 	Events   []event.Event // what the command made happen
 	Replayed bool          // nothing was done now: the key's first command did it, and this is its result
+}
+
+// tell logs what a command made happen. What a replay found happened earlier, and was told then.
+func (l *Log) tell(ctx context.Context, r Result) {
+	if r.Replayed || !l.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	for _, e := range r.Events {
+		l.logger.LogAttrs(ctx, slog.LevelDebug, "event accepted",
+			slog.String("order_id", e.Order.String()), slog.String("event_id", e.ID.String()),
+			slog.Int64("version", e.Version), slog.String("event_type", string(e.Type)))
+	}
 }

@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
+// open makes a log that tells nobody.
+func open(pool *pgxpool.Pool) *eventlog.Log { return eventlog.New(pool, slog.New(slog.DiscardHandler)) }
+
 // fixture is a log in a database of its own. Admin goes to the same database without whatever stands between it and log.
 type fixture struct {
 	*testing.T
@@ -29,7 +33,7 @@ type fixture struct {
 func setup(t *testing.T) fixture {
 	t.Helper()
 	pool := connect(t, testenv.Orders(t), 8)
-	return fixture{T: t, log: eventlog.New(pool), admin: pool}
+	return fixture{T: t, log: open(pool), admin: pool}
 }
 
 func connect(t *testing.T, url string, conns int32) *pgxpool.Pool {

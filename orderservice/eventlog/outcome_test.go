@@ -18,7 +18,7 @@ func behindProxy(t *testing.T) (fixture, *proxy, uuid.UUID) {
 	t.Helper()
 	direct := testenv.Orders(t)
 	p, url := through(t, direct)
-	f := fixture{T: t, log: eventlog.New(connect(t, url, 1)), admin: connect(t, direct, 8)}
+	f := fixture{T: t, log: open(connect(t, url, 1)), admin: connect(t, direct, 8)}
 	id := f.completed()
 	tip := eventlog.Command{Order: id, Do: order.AddTip{Amount: eur(1)}, Key: &eventlog.Key{Value: "first"}}
 	if _, err := f.log.Execute(t.Context(), tip); err != nil {

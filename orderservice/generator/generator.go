@@ -125,7 +125,7 @@ func (g *generator) run(ctx context.Context) error {
 		return err
 	}
 	if len(open) > 0 {
-		g.Logger.Info("finishing orders that an earlier run left open", "orders", len(open))
+		g.Logger.Info("open orders found", "orders", len(open))
 	}
 	if g.Rate == 0 {
 		return g.flatOut(ctx, open)

@@ -30,7 +30,7 @@ func tools(t testing.TB, url string) Tools {
 	}
 	t.Cleanup(pool.Close)
 	return Tools{
-		Pool: pool, Log: eventlog.New(pool), Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
+		Pool: pool, Log: eventlog.New(pool, slog.New(slog.DiscardHandler)), Metrics: NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -27,13 +27,13 @@ func (g *generator) insist(ctx context.Context, what string, do func() error) er
 		}
 		if answered(err) {
 			if g.absent.CompareAndSwap(true, false) {
-				g.Logger.Info("the orders database answers again")
+				g.Logger.Info("the generator goes on")
 			}
 			return err
 		}
 		g.Metrics.errors.WithLabelValues(kind(err)).Inc()
 		if g.absent.CompareAndSwap(false, true) {
-			g.Logger.Warn("the orders database does not answer; trying until it does", "what", what, "err", err)
+			g.Logger.Warn("the generator waits for the orders database", "step", what, "err", err)
 		}
 		if err := ops.Sleep(ctx, wait/2+rand.N(wait)); err != nil {
 			return err

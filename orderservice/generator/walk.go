@@ -55,7 +55,7 @@ func (g *generator) walk(ctx context.Context, id uuid.UUID, o order.Order, p pla
 			return err
 		}
 		if after.Version == o.Version {
-			g.Logger.Warn("an order is stuck and left as it is", "order_id", id, "step", step.Name(), "state", o.Fulfilment)
+			g.Logger.Warn("order stuck, left as it is", "order_id", id, "step", step.Name(), "state", o.Fulfilment)
 			g.Metrics.errors.WithLabelValues("abandoned").Inc()
 			return nil
 		}
@@ -89,7 +89,7 @@ func (g *generator) step(ctx context.Context, id uuid.UUID, o order.Order, do or
 	})
 	var rule *order.RuleError
 	if errors.As(err, &rule) || errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrNotFound) {
-		g.Logger.Debug("the order is not where it was", "order_id", id, "step", do.Name(), "err", err)
+		g.Logger.Debug("order moved on", "order_id", id, "step", do.Name(), "err", err)
 		return g.load(ctx, id)
 	}
 	return after, err

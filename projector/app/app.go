@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -56,12 +57,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if command.Selected().Name == "healthcheck" {
 		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe)
 	}
-	return c.Run.run(ctx, stderr)
+	log := c.Run.Log("projector", stderr)
+	return ops.Ended(log, c.Run.run(ctx, log))
 }
 
 // run serves and consumes until ctx ends. A failure of the one ends the other.
-func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
-	log := c.Log(stderr)
+func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	listener, err := ops.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
 
 	registry, health := ops.Registry(), ops.NewHealth(consumer.Parts...)
 	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, consumer.NewMetrics(registry), health)
-	log.InfoContext(ctx, "projector starts", "version", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
+	log.InfoContext(ctx, "started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
 		"group", c.Group, "members", c.Members, "database", ops.Redact(c.DatabaseURL))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -92,9 +93,7 @@ func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
 		defer stopServing() // last, so that the drain can be watched
 		return cons.Run(ctx)
 	})
-	err = g.Wait()
-	log.Info("projector stopped")
-	return err
+	return g.Wait()
 }
 
 // startTimeout is how long to wait for the database at the start: programs and servers are often started together.

@@ -153,7 +153,7 @@ func (s *session) revoked(ctx context.Context, parts []int32) {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), mirrorTimeout)
 	defer cancel()
 	if err := s.client.CommitMarkedOffsets(ctx); err != nil {
-		s.log.DebugContext(ctx, "copy offsets to the group", "err", err)
+		s.log.DebugContext(ctx, "offsets not copied to the group", "err", err)
 	}
 }
 

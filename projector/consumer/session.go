@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/plugin/kslog"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 const (
@@ -88,7 +90,7 @@ func (s *session) options(id int) []kgo.Opt {
 	opts := append(s.cfg.Security.Options(),
 		kgo.SeedBrokers(s.cfg.Brokers...),
 		kgo.ClientID("projector"),
-		kgo.WithLogger(kslog.New(slog.New(quieter{s.log.Handler()}))),
+		kgo.WithLogger(kslog.New(ops.Library(s.log.WithGroup("kafka")))),
 		kgo.ConsumerGroup(s.cfg.Group),
 		kgo.ConsumeTopics(s.cfg.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -155,7 +157,7 @@ func (s *session) failed(topic string, part int32, err error) {
 		}
 		s.stop(part, fmt.Errorf("fetch: %w", err))
 	default:
-		s.log.Error("fetch", "topic", topic, "err", err)
+		s.log.Warn("records not fetched", "topic", topic, "partition", part, "err", err)
 	}
 }
 
@@ -173,7 +175,7 @@ func (s *session) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	if err := s.client.LeaveGroupContext(ctx); err != nil {
-		s.log.Warn("leave the group", "err", err)
+		s.log.Warn("group not left in order", "err", err)
 	}
 	s.lost(s.parts())
 	s.client.Close()

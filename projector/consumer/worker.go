@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -152,7 +153,7 @@ func (w *worker) end() {
 // and joining it again claims the partition anew.
 func (w *worker) fenced() {
 	w.metrics.fenced.Inc()
-	w.log.Info("fenced: the partition has another owner", "partition", w.part)
+	w.log.Info("partition has another owner", "partition", w.part)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	limit := time.AfterFunc(fencedWait, func() { w.quit(fmt.Errorf("partition %d: %w", w.part, errRejoin)) })
@@ -211,8 +212,9 @@ func (w *worker) apply(events []view.Event) error {
 			w.metrics.applied.WithLabelValues(label(w.part)).Add(float64(applied.Events))
 			w.metrics.duplicates.Add(float64(applied.Duplicates))
 			if applied.Duplicates > 0 {
-				w.log.Warn("events that had been applied before were ignored", "partition", w.part, "events", applied.Duplicates)
+				w.log.Warn("events ignored that had been applied before", "partition", w.part, "events", applied.Duplicates)
 			}
+			w.tell(events)
 			return nil
 		}
 		if refusal, is := errors.AsType[*view.Refusal](err); is {
@@ -229,6 +231,21 @@ func (w *worker) apply(events []view.Event) error {
 		if !w.pause(backoff(n)) {
 			return errGivenUp
 		}
+	}
+}
+
+// tell logs each event of a batch that was committed. Those of them that had been applied before have a warning of their
+// own, and two such lines.
+func (w *worker) tell(events []view.Event) {
+	if !w.log.Enabled(w.ctx, slog.LevelDebug) {
+		return
+	}
+	for i := range events {
+		e := &events[i]
+		w.log.LogAttrs(w.ctx, slog.LevelDebug, "event applied",
+			slog.String("order_id", e.Order.String()), slog.String("event_id", e.ID.String()),
+			slog.Int64("version", e.Version), slog.String("event_type", string(e.Type)),
+			slog.Int("partition", int(w.part)), slog.Int64("offset", e.Offset))
 	}
 }
 

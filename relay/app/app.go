@@ -80,17 +80,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "healthcheck", "healthcheck <probe>":
 		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
 	case "recover":
-		r, err := newRelay(cli.Recover.config, defaultLimits(), nil, cli.Recover.Log(stderr))
+		log := cli.Recover.Log("relay", stderr)
+		r, err := newRelay(cli.Recover.config, defaultLimits(), nil, log)
 		if err != nil {
-			return err
+			return ops.Ended(log, err)
 		}
-		return exitCode(r.recover(intake))
+		return ops.Ended(log, exitCode(r.recover(intake)))
 	default:
-		r, err := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, cli.Run.Log(stderr))
+		log := cli.Run.Log("relay", stderr)
+		r, err := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, log)
 		if err != nil {
-			return err
+			return ops.Ended(log, err)
 		}
-		return exitCode(r.serve(ctx, intake, cli.Run.Listen))
+		return ops.Ended(log, exitCode(r.serve(ctx, intake, cli.Run.Listen)))
 	}
 }
 
@@ -130,6 +132,8 @@ func (r *relay) serve(ctx, intake context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
+	r.log.Info("started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", r.config.Topic,
+		"slot", r.config.Slot, "database", ops.Redact(r.config.DatabaseURL))
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(ctx)
 	group.Go(func() error { return ops.ServeOn(serving, listener, ops.Handler(r.registry, r.health)) })
@@ -161,7 +165,7 @@ func (r *relay) supervise(ctx, intake context.Context) error {
 		if time.Since(began) > 2*backOffMax {
 			pause = backOffMin
 		}
-		r.log.Warn("session ended, starting again", "err", err, "after", pause.String())
+		r.log.Warn("session ended, starting again", "err", err, "retry_seconds", pause.Seconds())
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-intake.Done():

@@ -58,7 +58,7 @@ func (s *session) load(ctx context.Context, reason string) error {
 	if err := s.commitLoad(ctx); err != nil {
 		return err
 	}
-	s.log.Info("outbox loaded", "events", s.cp.Events, "were_there", len(published), "lsn", consistent.String())
+	s.log.Info("outbox loaded", "events", s.cp.Events, "events_before", len(published), "lsn", consistent.String())
 	return nil
 }
 
@@ -123,7 +123,8 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 		return 0, nil, err
 	}
 	waiting := time.AfterFunc(2*time.Second, func() {
-		s.log.Warn("making the slot waits for a transaction that is older than it: see pg_stat_activity, oldest xact_start first", "slot", s.config.Slot)
+		s.log.Warn("the new slot waits for a transaction that is older", "slot", s.config.Slot,
+			"remedy", "end the session with the oldest xact_start in pg_stat_activity")
 	})
 	defer waiting.Stop()
 	consistent, snapshot, err := wal.CreateSlot(ctx, conn, s.config.Slot)

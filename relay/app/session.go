@@ -152,7 +152,7 @@ func (s *session) unusable(ctx context.Context, err error) error {
 
 // standBy waits until the slot is free. A standby touches nothing in Kafka: to fence would be to take over.
 func (s *session) standBy(ctx context.Context) error {
-	s.log.Info("standing by: another relay has the slot", "slot", s.config.Slot)
+	s.log.Info("standing by", "slot", s.config.Slot)
 	s.metrics.is(roleStandby)
 	s.health.Set(healthRelay, nil)
 	return s.poll(ctx)
@@ -236,7 +236,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.slot.Confirm(s.cp.At.End)
 	s.metrics.is(roleActive)
 	s.health.Set(healthRelay, nil)
-	s.log.Info("publishing", "topic", s.topic.Name, "from_lsn", s.cp.At.End.String(), "events", s.cp.Events)
+	s.log.Info("publishing", "topic", s.topic.Name, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
 	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
 	err := p.run(ctx, intake)
 	if err != nil && p.batch.events > 0 {

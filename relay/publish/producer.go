@@ -62,6 +62,7 @@ type Producer struct {
 	config      Config
 	partitioner kgo.TopicPartitioner
 	last        [][]byte // per partition, the id of the last event added
+	trace       trace
 
 	mu     sync.Mutex
 	failed error // the first error of any record; guarded by mu
@@ -102,6 +103,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 		// the checkpoint names the last event of each partition before the broker has answered.
 		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
 		last:        make([][]byte, t.Partitions),
+		trace:       newTrace(ctx, config.Log),
 	}, nil
 }
 
@@ -137,6 +139,7 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 	}
 	r.Partition = int32(p.Partition(r.Key))
 	p.last[r.Partition] = row.ID
+	p.trace.add(row, src.Commit, r)
 	p.client.Produce(ctx, r, p.promise)
 	return size, p.err()
 }
@@ -179,6 +182,7 @@ func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint
 		return cp, fmt.Errorf("commit: %w", err)
 	}
 	clear(p.last)
+	p.trace.committed(ctx)
 	return cp, nil
 }
 

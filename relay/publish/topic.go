@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kslog"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
@@ -50,17 +51,9 @@ func Connect(brokers []string, security kafka.Security, log *slog.Logger) (*kgo.
 	return client, nil
 }
 
-// clientLog passes on what the client warns of, and everything when the log wants everything: what the client says at
-// Info is several lines a transaction.
+// clientLog takes in what the client says.
 func clientLog(log *slog.Logger) kgo.Opt {
-	return kgo.WithLogger(kslog.New(slog.New(warnings{log.Handler()})))
-}
-
-type warnings struct{ slog.Handler }
-
-// Enabled implements slog.Handler.
-func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {
-	return h.Handler.Enabled(ctx, l) && (l >= slog.LevelWarn || h.Handler.Enabled(ctx, slog.LevelDebug))
+	return kgo.WithLogger(kslog.New(ops.Library(log.WithGroup("kafka"))))
 }
 
 // Inspect looks the topic up. It returns an error that wraps ErrUnusable if the topic does not exist or the brokers'

@@ -1,0 +1,120 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+)
+
+// told is a line about an event.
+type told struct {
+	Msg       string `json:"msg"`
+	OrderID   string `json:"order_id"`
+	EventID   string `json:"event_id"`
+	Version   int64  `json:"version"`
+	EventType string `json:"event_type"`
+	Partition int    `json:"partition"`
+	Offset    int64  `json:"offset"`
+	LSN       string `json:"lsn"`
+}
+
+// journal is a log at debug, kept. The client writes to it too, whenever it likes.
+type journal struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// told are the lines about events.
+func (j *journal) told(t *testing.T) (all []told) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for line := range bytes.Lines(j.text.Bytes()) {
+		var l told
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if l.OrderID != "" {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+func TestEventsAreToldWhenTheyAreCommittedAndNotBefore(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	var log journal
+	k.config.Log = log.logger()
+	p := k.open()
+	var want []told
+	for round := range int64(2) { // the second transaction tells nothing of the first
+		rows := k.rows(p, 0, 2)
+		k.add(p, rows)
+		if got := log.told(t); len(got) != len(want) {
+			t.Fatalf("told before the commit: %v", got[len(want):])
+		}
+		if _, err := p.Commit(t.Context(), k.checkpoint(round+1)); err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range rows {
+			want = append(want, told{
+				Msg: "event published", OrderID: string(row.AggregateID), EventID: string(row.ID), Version: 1,
+				EventType: "order.ready.v1", Partition: 2 * i, Offset: 2 * round, LSN: "0/7", // between them is a commit marker
+			})
+		}
+		if diff := cmp.Diff(want, log.told(t)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestEventsOfATransactionThatWasFencedAreNotTold(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	var log journal
+	k.config.Log = log.logger()
+	p := k.open()
+	k.add(p, k.rows(p, 0, 1))
+	k.config.Log = slog.New(slog.DiscardHandler)
+	k.open() // takes over
+	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err == nil {
+		t.Error("a fenced producer has committed")
+	}
+	if got := log.told(t); got != nil {
+		t.Errorf("told of what was not published: %v", got)
+	}
+}
+
+//nolint:paralleltest // AllocsPerRun counts what the whole process allocates
+func TestTellingCostsNothingAboveDebug(t *testing.T) {
+	trace := newTrace(t.Context(), slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil)))
+	row, record := outbox.Row{ID: []byte("id"), Payload: []byte("{}")}, new(kgo.Record)
+	got := testing.AllocsPerRun(10, func() {
+		for range 1000 {
+			trace.add(row, 7, record)
+		}
+		trace.committed(t.Context())
+	})
+	if got != 0 || cap(trace.open) != 0 {
+		t.Errorf("a thousand events: %v allocations, %d events kept; want none", got, cap(trace.open))
+	}
+}
