@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -76,8 +77,9 @@ func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 
-	registry, health := ops.Registry(), ops.NewHealth(consumer.Parts...)
-	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, consumer.NewMetrics(registry), health)
+	registry := ops.Registry()
+	metrics, health := register(registry)
+	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, metrics, health)
 	log.InfoContext(ctx, "projector starts", "version", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
 		"group", c.Group, "members", c.Members, "database", ops.Redact(c.DatabaseURL))
 
@@ -91,6 +93,15 @@ func (c *runCommand) run(ctx context.Context, stderr io.Writer) error {
 	err = g.Wait()
 	log.Info("projector stopped")
 	return err
+}
+
+// Metrics registers all that the projector exports beside what every program does: the catalogue in docs is read off it.
+func Metrics(reg prometheus.Registerer) { register(reg) }
+
+func register(reg prometheus.Registerer) (*consumer.Metrics, *ops.Health) {
+	health := ops.NewHealth(consumer.Parts...)
+	reg.MustRegister(health)
+	return consumer.NewMetrics(reg), health
 }
 
 // startTimeout is how long to wait for the database at the start: programs and servers are often started together.

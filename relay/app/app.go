@@ -101,10 +101,8 @@ func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*re
 			"with the characters / @ : # ? % of the password percent-encoded")}
 	}
 	registry := ops.Registry()
-	return &relay{
-		config: c, limits: l, open: open, log: log,
-		registry: registry, metrics: newMetrics(registry), health: ops.NewHealth(healthRelay, healthWAL),
-	}, nil
+	metrics, health := register(registry)
+	return &relay{config: c, limits: l, open: open, log: log, registry: registry, metrics: metrics, health: health}, nil
 }
 
 // exitCode says by its code whether starting the relay again can help.
