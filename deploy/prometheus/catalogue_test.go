@@ -164,7 +164,7 @@ func labels(f *dto.MetricFamily) string {
 	}
 	for i, name := range names {
 		names[i] = "`" + name + "`"
-		if known := values[name]; len(known) > 0 && !strings.HasPrefix(f.GetName(), "go_") { // those of the build differ from build to build
+		if known := values[name]; len(known) > 0 && !strings.HasSuffix(f.GetName(), "_info") { // which differ from build to build
 			slices.Sort(known)
 			names[i] += " (" + strings.Join(known, ", ") + ")"
 		}
