@@ -7,10 +7,10 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz ci clean
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz metrics prometheus-test ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
 	go build -o bin/ $(PROGRAMS:%=./%)
@@ -51,6 +51,12 @@ fuzz: ## Fuzz each decoder for FUZZTIME (30s)
 			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+metrics: ## Write docs/metrics.md anew, from what the programs export
+	go test ./deploy/prometheus -run TestCatalogueIsUpToDate -update
+
+prometheus-test: ## Test the alerts with promtool, and run all queries on a real Prometheus over a running pipeline
+	go test -timeout $(TIMEOUT) -count=1 -v ./deploy/prometheus
 
 ci: ## Do what the continuous integration does, on this machine
 	./.ci/run

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Health collects whether the parts of a program are ready. It is safe for concurrent use.
@@ -63,4 +65,23 @@ func (h *Health) report() string {
 		}
 	}
 	return b.String()
+}
+
+var readyDesc = prometheus.NewDesc("health_ready",
+	"1 for a part of the program that is ready, 0 for one that is not; /readyz?verbose says why.", []string{"part"}, nil)
+
+// Describe implements prometheus.Collector.
+func (h *Health) Describe(descs chan<- *prometheus.Desc) { descs <- readyDesc }
+
+// Collect implements prometheus.Collector.
+func (h *Health) Collect(metrics chan<- prometheus.Metric) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, err := range h.parts {
+		ready := 0.0
+		if err == nil {
+			ready = 1
+		}
+		metrics <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, ready, name)
+	}
 }

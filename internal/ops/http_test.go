@@ -143,3 +143,16 @@ func TestHealthcheckTellsReadyFromNot(t *testing.T) {
 		t.Error("a malformed probe or address passes")
 	}
 }
+
+func TestHealthAndVersionAreMetrics(t *testing.T) {
+	t.Parallel()
+	reg, health := Registry(), NewHealth("database", "slot")
+	reg.MustRegister(health)
+	health.Set("slot", nil)
+	_, body := get(t, Public(reg, health), "/metrics")
+	for _, want := range []string{`health_ready{part="database"} 0`, `health_ready{part="slot"} 1`, `build_info{version="` + Version() + `"} 1`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("want %s in the metrics", want)
+		}
+	}
+}

@@ -51,7 +51,12 @@ func Version() string {
 // Registry makes a registry that already holds the Go runtime's, the process's and the build's metrics.
 func Registry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "build_info", Help: "1, with the version of the program, as /version tells it.", ConstLabels: prometheus.Labels{"version": Version()},
+	})
+	build.Set(1)
 	reg.MustRegister(
+		build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),

@@ -56,8 +56,8 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	}
 	// Last, when everything that borrows a connection has ended: Close waits for each to come back.
 	defer pool.Close()
-	registry, health := ops.Registry(), ops.NewHealth("database", "lifetime")
-	registry.MustRegister(poolMetrics{pool})
+	registry := ops.Registry()
+	health := register(registry, pool)
 	health.Set("lifetime", nil)
 	orders := eventlog.New(pool, log)
 	listener, err := ops.Listen(ctx, flags.Listen)
@@ -82,6 +82,20 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// Metrics registers all that orderservice exports beside what every program does: the catalogue in docs is read off it.
+// Nothing is asked of the pool but its own numbers.
+func Metrics(reg prometheus.Registerer, pool *pgxpool.Pool) {
+	register(reg, pool)
+	api.New(api.Config{Metrics: reg})
+	generator.NewMetrics(reg)
+}
+
+func register(reg prometheus.Registerer, pool *pgxpool.Pool) *ops.Health {
+	health := ops.NewHealth("database", "lifetime")
+	reg.MustRegister(poolMetrics{pool}, health)
+	return health
 }
 
 // handler serves the API and, beside it, health and metrics. Profiles are left out: this listener is the one that

@@ -51,10 +51,10 @@ func answered(err error) bool {
 func kind(err error) string {
 	switch {
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):
-		return "unknown"
+		return kindUnknown
 	case errors.Is(err, eventlog.ErrUnavailable):
-		return "unavailable"
+		return kindUnavailable
 	default:
-		return "other"
+		return kindOther
 	}
 }

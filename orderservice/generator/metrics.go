@@ -13,6 +13,14 @@ type Metrics struct {
 	done     prometheus.Gauge
 }
 
+// Kinds of errors.
+const (
+	kindUnavailable = "unavailable"
+	kindUnknown     = "unknown"
+	kindOther       = "other"
+	kindAbandoned   = "abandoned"
+)
+
 // NewMetrics registers the metrics. There is one set in a registry.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
@@ -47,5 +55,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	reg.MustRegister(m.placed, m.finished, m.open, m.events, m.errors, m.seconds, m.done)
+	for _, kind := range []string{kindUnavailable, kindUnknown, kindOther, kindAbandoned} {
+		m.errors.WithLabelValues(kind) // there from the start: an increase from nothing to 1 would not be seen
+	}
 	return m
 }

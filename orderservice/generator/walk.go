@@ -56,7 +56,7 @@ func (g *generator) walk(ctx context.Context, id uuid.UUID, o order.Order, p pla
 		}
 		if after.Version == o.Version {
 			g.Logger.Warn("order stuck, left as it is", "order_id", id, "step", step.Name(), "state", o.Fulfilment)
-			g.Metrics.errors.WithLabelValues("abandoned").Inc()
+			g.Metrics.errors.WithLabelValues(kindAbandoned).Inc()
 			return nil
 		}
 		if o.Version == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -81,8 +82,9 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 
-	registry, health := ops.Registry(), ops.NewHealth(consumer.Parts...)
-	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, consumer.NewMetrics(registry), health)
+	registry := ops.Registry()
+	metrics, health := register(registry)
+	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, metrics, health)
 	log.InfoContext(ctx, "started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
 		"group", c.Group, "members", c.Members, "database", ops.Redact(c.DatabaseURL))
 
@@ -94,6 +96,15 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 		return cons.Run(ctx)
 	})
 	return g.Wait()
+}
+
+// Metrics registers all that the projector exports beside what every program does: the catalogue in docs is read off it.
+func Metrics(reg prometheus.Registerer) { register(reg) }
+
+func register(reg prometheus.Registerer) (*consumer.Metrics, *ops.Health) {
+	health := ops.NewHealth(consumer.Parts...)
+	reg.MustRegister(health)
+	return consumer.NewMetrics(reg), health
 }
 
 // startTimeout is how long to wait for the database at the start: programs and servers are often started together.

@@ -106,10 +106,8 @@ func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*re
 		return nil, &ops.ExitError{Code: 2, Err: err}
 	}
 	registry := ops.Registry()
-	return &relay{
-		config: c, limits: l, open: open, log: log,
-		registry: registry, metrics: newMetrics(registry), health: ops.NewHealth(healthRelay, healthWAL),
-	}, nil
+	metrics, health := register(registry)
+	return &relay{config: c, limits: l, open: open, log: log, registry: registry, metrics: metrics, health: health}, nil
 }
 
 // exitCode says by its code whether starting the relay again can help.

@@ -21,7 +21,7 @@ import (
 // crashing builds the relay with its crash points, once.
 var crashing = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), "relay-crashpoints-"+uuid.NewString())
-	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", path, ".")
+	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", path, "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", errors.New(string(out))
 	}

@@ -212,7 +212,7 @@ func (s *session) fill(ctx context.Context, table *backlog.Reader, published eve
 		if err := s.commitLoad(ctx); err != nil {
 			return err
 		}
-		s.metrics.committed(batch{events: events}, time.Since(began), s.cp.At)
+		s.metrics.committed(batch{events: events}, time.Since(began), s.cp)
 		events, bytes = 0, 0
 		crash.At(crash.Loaded)
 		return nil

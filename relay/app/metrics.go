@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
@@ -21,11 +22,9 @@ type metrics struct {
 	skippedEvents       prometheus.Counter
 	skippedTransactions prometheus.Counter
 	checkpointLSN       prometheus.Gauge
-	slotLag             prometheus.Gauge
-	slotRetained        prometheus.Gauge
-	slotSafe            prometheus.Gauge
 	role                *prometheus.GaugeVec
 	sessions            prometheus.Counter
+	seen                *seen
 }
 
 // The roles of a relay. At any time one of them is 1.
@@ -42,6 +41,20 @@ const (
 	resultFenced    = "fenced"
 	resultUnknown   = "unknown"
 )
+
+// Metrics registers all that the relay exports beside what every program does, and gives each metric a value: the catalogue
+// in docs is read off it.
+func Metrics(reg prometheus.Registerer) {
+	m, _ := register(reg)
+	m.seen.slot.Store(&slotSeen{wal.Slot{Safe: new(int64)}, time.Now()})
+	m.seen.pending.Store(&pendingSeen{at: time.Now()})
+}
+
+func register(reg prometheus.Registerer) (*metrics, *ops.Health) {
+	health := ops.NewHealth(healthRelay, healthWAL)
+	reg.MustRegister(health)
+	return newMetrics(reg), health
+}
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -67,9 +80,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		skippedEvents:       counter("relay_recovered_events_skipped_total", "Events that came again after a restart and were dropped: they were in the topic."),
 		skippedTransactions: counter("relay_recovered_transactions_skipped_total", "Source transactions that came again after a restart and were dropped: they were in the topic."),
 		checkpointLSN:       gauge("relay_checkpoint_lsn", "The committed checkpoint's end LSN, as a number of bytes."),
-		slotLag:             gauge("relay_slot_lag_bytes", "Log written since the position that the slot was acknowledged at."),
-		slotRetained:        gauge("relay_slot_retained_wal_bytes", "Log that the slot holds back."),
-		slotSafe:            gauge("relay_slot_safe_wal_bytes", "Log that may yet be written before the slot can be lost; -1 for no limit."),
 		sessions:            counter("relay_sessions_total", "Times that the start protocol was begun."),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed; fenced by a successor; or unknown until the next start reads the checkpoint.",
@@ -77,8 +87,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		role: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_role", Help: "1 for the role that the relay has: starting, standby or active.",
 		}, []string{"role"}),
+		seen: &seen{},
 	}
-	reg.MustRegister(m.transactions, m.role)
+	reg.MustRegister(m.transactions, m.role, m.seen)
 	for _, result := range []string{resultCommitted, resultFenced, resultUnknown} {
 		m.transactions.WithLabelValues(result)
 	}
@@ -102,10 +113,10 @@ func (m *metrics) broken(err error) {
 	m.transactions.WithLabelValues(result).Inc()
 }
 
-func (m *metrics) committed(b batch, took time.Duration, at checkpoint.Position) {
+func (m *metrics) committed(b batch, took time.Duration, cp checkpoint.Record) {
 	m.transactions.WithLabelValues(resultCommitted).Inc()
 	m.commitDuration.Observe(took.Seconds())
-	m.checkpointLSN.Set(float64(at.End))
+	m.reached(cp)
 	if b.events == 0 {
 		return
 	}
@@ -116,11 +127,8 @@ func (m *metrics) committed(b batch, took time.Duration, at checkpoint.Position)
 	}
 }
 
-func (m *metrics) slot(s wal.Slot) {
-	m.slotLag.Set(float64(s.Lag))
-	m.slotRetained.Set(float64(s.Retained))
-	m.slotSafe.Set(-1)
-	if s.Safe != nil {
-		m.slotSafe.Set(float64(*s.Safe))
-	}
+// reached tells how far the topic has come.
+func (m *metrics) reached(cp checkpoint.Record) {
+	m.checkpointLSN.Set(float64(cp.At.End))
+	m.seen.last.Store(&cp.LastEvents)
 }

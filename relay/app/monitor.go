@@ -83,15 +83,17 @@ func (s *session) lookWith(ctx context.Context, conn **pgx.Conn) (err error) {
 // look reports the slot to the metrics and to readiness (I11).
 func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 	slot, err := wal.Inspect(ctx, conn, s.config.Slot)
-	if errors.Is(err, wal.ErrNoSlot) { // before the first load, or during one: no log is held back
+	switch {
+	case errors.Is(err, wal.ErrNoSlot): // before the first load, or during one: no log is held back
+		s.metrics.seen.slot.Store(nil)
 		s.health.Set(healthWAL, nil)
-		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	default:
+		s.metrics.seen.slot.Store(&slotSeen{slot, time.Now()})
+		s.health.Set(healthWAL, s.held(slot))
 	}
-	s.metrics.slot(slot)
-	s.health.Set(healthWAL, s.held(slot))
+	s.metrics.seen.count(ctx, conn)
 	return nil
 }
 

@@ -291,7 +291,7 @@ func (p *pump) commitIf(ctx context.Context, due bool) error {
 	// batch: the server would not send it again, and Kafka would not have it.
 	p.src.Confirm(p.committed.At.End)
 	crash.At(crash.Confirmed)
-	p.metrics.committed(p.batch, time.Since(started), p.committed.At)
+	p.metrics.committed(p.batch, time.Since(started), p.committed)
 	p.batch, p.asked, p.idleSince = batch{}, false, time.Time{}
 	return nil
 }

@@ -154,6 +154,7 @@ func (s *session) unusable(ctx context.Context, err error) error {
 func (s *session) standBy(ctx context.Context) error {
 	s.log.Info("standing by", "slot", s.config.Slot)
 	s.metrics.is(roleStandby)
+	s.metrics.seen.last.Store(nil) // from here on another relay knows how far the topic has come
 	s.health.Set(healthRelay, nil)
 	return s.poll(ctx)
 }
@@ -234,6 +235,7 @@ func (s *session) restore(ctx context.Context) error {
 func (s *session) pump(ctx, intake context.Context) error {
 	// The checkpoint is committed, so the server may know; after a crash of its own it may have forgotten.
 	s.slot.Confirm(s.cp.At.End)
+	s.metrics.reached(s.cp)
 	s.metrics.is(roleActive)
 	s.health.Set(healthRelay, nil)
 	s.log.Info("publishing", "topic", s.topic.Name, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
