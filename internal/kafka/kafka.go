@@ -47,7 +47,7 @@ func (s Security) Check() error {
 		}
 	}
 	if s.User != "" {
-		if _, err := s.login(context.Background()); err != nil {
+		if _, err := s.auth(); err != nil {
 			return err
 		}
 	}
@@ -61,7 +61,7 @@ func (s Security) Options() []kgo.Opt {
 		opts = append(opts, kgo.Dialer(s.dial))
 	}
 	if s.User != "" {
-		opts = append(opts, kgo.SASL(scram.Sha512(s.login)))
+		opts = append(opts, kgo.SASL(scram.Sha512(func(context.Context) (scram.Auth, error) { return s.auth() })))
 	}
 	return opts
 }
@@ -98,7 +98,7 @@ func (s Security) config() (*tls.Config, error) {
 	return config, nil
 }
 
-func (s Security) login(context.Context) (scram.Auth, error) {
+func (s Security) auth() (scram.Auth, error) {
 	password, err := ops.Secret(s.PasswordFile)
 	if err != nil {
 		return scram.Auth{}, fmt.Errorf("--kafka-password-file: %w", err)
