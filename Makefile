@@ -7,10 +7,10 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz ci clean
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka k8s-schemas k8s-test k8s-alerts fuzz ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
 	go build -o bin/ $(PROGRAMS:%=./%)
@@ -44,6 +44,15 @@ vet: ## Run go vet
 
 kafka: ## Fetch Apache Kafka's jars with Maven, for the tests (Java 17 runs them)
 	go run ./internal/testenv/kafka
+
+k8s-schemas: ## Fetch the schemas of the operators that deploy/k8s uses, for its tests (Maven and pip)
+	go run ./deploy/k8s/validate schemas
+
+k8s-test: k8s-schemas ## Validate deploy/k8s, and run the programs with the rights that it gives them
+	go test -timeout $(TIMEOUT) -count=1 ./deploy/k8s/...
+
+k8s-alerts: ## Make the Prometheus Operator's copy of deploy/prometheus/alerts.yml
+	go run ./deploy/k8s/validate alerts
 
 fuzz: ## Fuzz each decoder for FUZZTIME (30s)
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
