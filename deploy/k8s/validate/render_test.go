@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -110,13 +109,4 @@ func objects(t *testing.T, overlay string) []object {
 		t.Fatal(err)
 	}
 	return all
-}
-
-func read(t *testing.T, path ...string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
