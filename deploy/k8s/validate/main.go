@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil { //nolint:forbidigo // main makes the first context
 		fmt.Fprintln(os.Stderr, "validate:", err)
 		os.Exit(1)
 	}
