@@ -7,10 +7,11 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz metrics prometheus-test ci clean
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka image image-test compose-test soak metrics prometheus-test \
+	k8s-schemas k8s-test k8s-alerts fuzz ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
 	go build -o bin/ $(PROGRAMS:%=./%)
@@ -45,12 +46,33 @@ vet: ## Run go vet
 kafka: ## Fetch Apache Kafka's jars with Maven, for the tests (Java 17 runs them)
 	go run ./internal/testenv/kafka
 
+k8s-schemas: ## Fetch the schemas of the operators that deploy/k8s uses, for its tests (Maven and pip)
+	go run ./deploy/k8s/validate schemas
+
+k8s-test: k8s-schemas ## Validate deploy/k8s, and run the programs with the rights that it gives them
+	go test -timeout $(TIMEOUT) -count=1 ./deploy/k8s/...
+
+k8s-alerts: ## Make the Prometheus Operator's copy of deploy/prometheus/alerts.yml
+	go run ./deploy/k8s/validate alerts
+
 fuzz: ## Fuzz each decoder for FUZZTIME (30s)
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -h '^func Fuzz' $$p/*_test.go | sed 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
 			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+image: ## Build the container image foodpipeline
+	docker build -f deploy/Dockerfile -t foodpipeline .
+
+image-test: ## Build the image twice, for two architectures, and compare
+	deploy/image/test
+
+compose-test: ## Walk through docker-compose.yml with both kinds of Compose, killing everything (root, Docker)
+	deploy/compose/test
+
+soak: ## Run the small host's overlay for 65 minutes under its limits, and print the record (root, Docker, swap)
+	deploy/ec2/soak
 
 metrics: ## Write docs/metrics.md anew, from what the programs export
 	go test ./deploy/prometheus -run TestCatalogueIsUpToDate -update

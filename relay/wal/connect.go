@@ -86,16 +86,29 @@ func switchPoint(history string, ancestor int32) (outbox.LSN, bool, error) {
 // the connection is used again.
 //
 // Postgres waits here for every transaction that was running when the slot was asked for.
+//
+// From version 17 on the slot is one that standbys keep up (where sync_replication_slots has them do so) and that shows
+// nothing which the server's synchronized_standby_slots have not got: a promoted one goes on with it, and has all that was
+// published. Without standbys that changes nothing.
 func CreateSlot(ctx context.Context, conn *pgconn.PgConn, slot string) (consistent outbox.LSN, snapshot string, err error) {
 	r, err := pglogrepl.CreateReplicationSlot(ctx, conn, quoteIdentifier(slot), "pgoutput", pglogrepl.CreateReplicationSlotOptions{
 		Mode:           pglogrepl.LogicalReplication,
-		SnapshotAction: "EXPORT_SNAPSHOT",
+		SnapshotAction: slotOptions(conn.ParameterStatus("server_version")),
 	})
 	if err != nil {
 		return 0, "", fmt.Errorf("create slot %s: %w", slot, slotError(err))
 	}
 	consistent, err = outbox.ParseLSN(r.ConsistentPoint)
 	return consistent, r.SnapshotName, err
+}
+
+// slotOptions is the end of CREATE_REPLICATION_SLOT, for a server's version.
+func slotOptions(version string) string {
+	digits := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
+	if major, err := strconv.Atoi(version[:max(digits, 0)]); err == nil && major >= 17 {
+		return "(SNAPSHOT 'export', FAILOVER)"
+	}
+	return "EXPORT_SNAPSHOT"
 }
 
 // DropSlot removes the slot. One that does not exist is no error. One that is in use is waited for, a little longer than

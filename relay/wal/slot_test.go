@@ -42,6 +42,37 @@ func TestSlotInUseAndSlotMissingAreErrorsToBranchOn(t *testing.T) {
 	}
 }
 
+// TestSlotIsOneThatStandbysKeep_I7 holds what a failover depends on: without it the promoted server has no slot, and the relay
+// refuses to go on.
+func TestSlotIsOneThatStandbysKeep_I7(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	var version int
+	var failover bool
+	// Through JSON, because servers before 17 have no such column.
+	err := s.db.QueryRow(t.Context(), `
+SELECT current_setting('server_version_num')::int, coalesce((to_jsonb(s) ->> 'failover')::boolean, false)
+FROM pg_replication_slots s
+WHERE slot_name = $1`, s.slot).Scan(&version, &failover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failover != (version >= 170000) {
+		t.Errorf("on version %d the slot's failover is %t", version, failover)
+	}
+}
+
+func TestSlotOptionsByVersion(t *testing.T) {
+	t.Parallel()
+	for version, modern := range map[string]bool{
+		"15.8": false, "16.4 (Debian 16.4-1)": false, "17.0": true, "18beta1": true, "18.4 (Debian 18.4-1.pgdg13+1)": true, "": false, "?": false,
+	} {
+		if got := strings.Contains(slotOptions(version), "FAILOVER"); got != modern {
+			t.Errorf("%q: %q", version, slotOptions(version))
+		}
+	}
+}
+
 func TestDropSlotWaitsForAStreamThatEnds(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
