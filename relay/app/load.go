@@ -119,7 +119,7 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 	if err := s.announce(ctx, reason); err != nil {
 		return 0, nil, err
 	}
-	if err := wal.DropSlot(ctx, conn, s.config.Slot); err != nil {
+	if err := s.dropSlot(ctx, conn); err != nil {
 		return 0, nil, err
 	}
 	waiting := time.AfterFunc(2*time.Second, func() {
@@ -133,6 +133,18 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 	}
 	table, err := backlog.Open(ctx, s.url, snapshot)
 	return consistent, table, err
+}
+
+// dropSlot drops the slot if there is one. To try it on none would be an error in the server's log.
+func (s *session) dropSlot(ctx context.Context, conn *pgconn.PgConn) error {
+	_, err := wal.Inspect(ctx, s.database, s.config.Slot)
+	switch {
+	case errors.Is(err, wal.ErrNoSlot):
+		return nil
+	case err != nil:
+		return err
+	}
+	return wal.DropSlot(ctx, conn, s.config.Slot)
 }
 
 // eventSet holds event ids, as the first half of their SHA-256: 16 bytes each, whatever the ids look like.
