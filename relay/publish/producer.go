@@ -1,8 +1,8 @@
 // Package publish writes events and the checkpoint that they lead to into Kafka, in one transaction (I4).
 //
 // A Producer promises that of two with the same transactional id only the newer can commit (I6), that a transaction with
-// a record that failed is never committed, and that Commit returns nil only when the broker has said so. It does not
-// promise that a Commit which returned an error did not take place: nobody can know. After any error the Producer is of
+// a record that failed is never committed, nor one that would hide that the broker lost records of an earlier one (I7),
+// and that Commit returns nil only when the broker has said so. It does not promise that a Commit which returned an error did not take place: nobody can know. After any error the Producer is of
 // no more use; the next one's start ends what this one left open, and the checkpoint tells what was committed.
 package publish
 
@@ -55,6 +55,10 @@ type Config struct {
 // ErrTooLarge means that an event can never be published. The relay halts: skipping it would be a loss.
 var ErrTooLarge = errors.New("the event is larger than the topic accepts")
 
+// ErrLogCut means that the broker has lost records that it had acknowledged to this producer. A new start finds out what
+// is missing (I7); this producer must not go on behind the gap.
+var ErrLogCut = errors.New("the broker has lost records that it had acknowledged")
+
 // Producer is a transactional producer. Its methods, Close apart, are for one goroutine.
 type Producer struct {
 	client      *kgo.Client
@@ -64,10 +68,16 @@ type Producer struct {
 	last        [][]byte // per partition, the id of the last event added
 	trace       trace
 
-	mu     sync.Mutex
-	failed error // the first error of any record; guarded by mu
+	mu     sync.Mutex          // guards what follows
+	failed error               // the first error of any record
+	acked  map[partition]int64 // the offset of the last record that the broker has acknowledged
 
 	close sync.Once
+}
+
+type partition struct {
+	topic  string
+	number int32
 }
 
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
@@ -104,6 +114,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
 		last:        make([][]byte, t.Partitions),
 		trace:       newTrace(ctx, config.Log),
+		acked:       make(map[partition]int64),
 	}, nil
 }
 
@@ -186,14 +197,26 @@ func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint
 	return cp, nil
 }
 
-func (p *Producer) promise(_ *kgo.Record, err error) {
-	if err == nil {
-		return
-	}
+// promise takes the broker's answer for a record. The answers of a partition come in the order of its records.
+//
+// A broker without replicas can come back from a power loss with a shorter log, and this producer's session goes on as if
+// nothing had been: the gates are looked at at a start only. But nobody else writes to these topics, so offsets only rise,
+// and where one does not, records before it are gone. Committed, the transaction would hide them behind its checkpoint.
+func (p *Producer) promise(r *kgo.Record, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	at := partition{r.Topic, r.Partition}
+	last, known := p.acked[at]
+	switch {
+	case err != nil:
+		err = fmt.Errorf("produce: %w", err)
+	case known && r.Offset <= last:
+		err = fmt.Errorf("%w: %s/%d took a record at offset %d, after offset %d", ErrLogCut, r.Topic, r.Partition, r.Offset, last)
+	default:
+		p.acked[at] = r.Offset
+	}
 	if p.failed == nil {
-		p.failed = fmt.Errorf("produce: %w", err)
+		p.failed = err
 	}
 }
 
