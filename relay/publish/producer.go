@@ -7,6 +7,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -81,8 +82,44 @@ type partition struct {
 }
 
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
-// left open. (franz-go would do so only with the first record.)
+// left open.
 func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
+	for {
+		client, err := takeOver(ctx, config, t)
+		if err != nil {
+			return nil, err
+		}
+		epoch, behind, err := overtaken(ctx, client, t.Name, config.CheckpointTopic)
+		if err == nil && !behind {
+			return newProducer(ctx, client, config, t), nil
+		}
+		if err == nil {
+			config.Log.Warn("the broker gave out an epoch that the topics have seen: raising it", "transactional_id", config.TransactionalID, "above", epoch)
+			err = overtake(ctx, client, config.TransactionalID, epoch)
+		}
+		client.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic) *Producer {
+	return &Producer{
+		client: client,
+		topic:  t,
+		config: config,
+		// The partitioner that the client would use by default, and Java's: murmur2 of the key. It is asked here, because
+		// the checkpoint names the last event of each partition before the broker has answered.
+		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
+		last:        make([][]byte, t.Partitions),
+		trace:       newTrace(ctx, config.Log),
+		acked:       make(map[partition]int64),
+	}
+}
+
+// takeOver takes the transactional id over. (franz-go would do so only with the first record.)
+func takeOver(ctx context.Context, config Config, t Topic) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(config.Security.Options(),
 		kgo.SeedBrokers(config.Brokers...),
 		kgo.ClientID("relay"),
@@ -101,21 +138,13 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, takeOverWithin, errStuck)
+	defer cancel()
 	if _, _, err := client.ProducerID(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("take over transactional id %s: %w", config.TransactionalID, err)
+		return nil, fmt.Errorf("take over transactional id %s: %w", config.TransactionalID, cmp.Or(context.Cause(ctx), err))
 	}
-	return &Producer{
-		client: client,
-		topic:  t,
-		config: config,
-		// The partitioner that the client would use by default, and Java's: murmur2 of the key. It is asked here, because
-		// the checkpoint names the last event of each partition before the broker has answered.
-		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
-		last:        make([][]byte, t.Partitions),
-		trace:       newTrace(ctx, config.Log),
-		acked:       make(map[partition]int64),
-	}, nil
+	return client, nil
 }
 
 // Close ends the client. Calls under way return an error.
