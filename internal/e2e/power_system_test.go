@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -62,6 +63,35 @@ func (s *poweredSystem) resume() {
 	s.until("orders are taken", s.traffic.ready)
 }
 
+// syncQuiet writes the whole volume to the disk while no transaction is open.
+func (s *poweredSystem) syncQuiet() {
+	s.Helper()
+	s.quiet()
+	s.volume.Sync()
+	s.resume()
+}
+
+// syncInside writes the whole volume to the disk while a partition has a transaction open.
+func (s *poweredSystem) syncInside() {
+	s.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	for open := false; !open; {
+		s.pauseInTransaction(s.relay)
+		s.volume.Sync()
+		producers, err := admin.DescribeProducers(s.Context(), kadm.TopicsSet{s.topic: nil}) // its end may have been on its way
+		if err != nil {
+			s.Fatal(err)
+		}
+		producers.EachProducer(func(p kadm.DescribedProducer) { open = open || p.CurrentTxnStartOffset >= 0 })
+		s.relay.signal(syscall.SIGCONT)
+	}
+}
+
 // write writes some of the broker's partitions to the disk, as the kernel might have.
 func (s *poweredSystem) write(partitions []string) {
 	s.Helper()
@@ -110,8 +140,9 @@ func (s *poweredSystem) committed() (events int64) {
 	return events
 }
 
-// refusedAt waits until the running relay has ended with the exit code of a closed gate, and returns what it said.
-func (s *poweredSystem) refusedAt(gate string) string {
+// refusal waits until the running relay has ended with the exit code of a closed gate and the remedy, and returns what it
+// said.
+func (s *poweredSystem) refusal(text string) string {
 	s.Helper()
 	s.until("the relay refuses", func() bool {
 		select {
@@ -122,9 +153,8 @@ func (s *poweredSystem) refusedAt(gate string) string {
 		}
 	})
 	said := s.relay.lastLine()
-	if err := s.relay.process.Wait(); exitCode(err) != 3 || !strings.Contains(said, `refused at gate "`+gate+`"`) ||
-		!strings.Contains(said, "relay recover --reason") {
-		s.Fatalf("the relay ended with %v: %s; want exit code 3, gate %s and the remedy", err, said, gate)
+	if err := s.relay.process.Wait(); exitCode(err) != 3 || !strings.Contains(said, text) || !strings.Contains(said, "relay recover --reason") {
+		s.Fatalf("the relay ended with %v: %s; want exit code 3, %s and the remedy", err, said, text)
 	}
 	return said
 }

@@ -38,7 +38,7 @@ func (s *session) endHanging(ctx context.Context) error {
 		return err
 	}
 	for _, h := range hanging {
-		s.log.Warn("aborting a transaction that nobody else will end", "transaction", h.String())
+		s.log.Warn("a hanging transaction is aborted", "topic", h.Topic, "partition", h.Partition, "offset", h.CurrentTxnStartOffset)
 	}
 	return publish.EndHanging(ctx, s.kafka, hanging)
 }

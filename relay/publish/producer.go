@@ -94,7 +94,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 			return newProducer(ctx, client, config, t), nil
 		}
 		if err == nil {
-			config.Log.Warn("the broker gave out an epoch that the topics have seen: raising it", "transactional_id", config.TransactionalID, "above", epoch)
+			config.Log.Warn("the broker gave out an epoch again", "topic", t.Name)
 			err = overtake(ctx, client, config.TransactionalID, epoch)
 		}
 		client.Close()
