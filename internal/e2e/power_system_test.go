@@ -140,6 +140,27 @@ func (s *poweredSystem) committed() (events int64) {
 	return events
 }
 
+// forgetTransactions loses the state of transactions, and nothing else, with the power. There is nothing to refuse, and the
+// relay goes on by itself.
+func (s *poweredSystem) forgetTransactions(written ...string) {
+	s.Helper()
+	s.flowing(50)
+	s.syncQuiet()
+	s.flowing(100)
+	s.quiet()
+	s.write(written)
+	s.lose()
+	s.kafka.Start()
+	s.resume()
+	s.flowing(100)
+	s.quiet()
+	s.verify(250)
+	if len(s.relay.lines("the broker gave out an epoch again")) == 0 {
+		s.Error("the broker remembers the relay's newest epoch: no state of transactions was lost")
+	}
+	s.resume()
+}
+
 // refusal waits until the running relay has ended with the exit code of a closed gate and the remedy, and returns what it
 // said.
 func (s *poweredSystem) refusal(text string) string {

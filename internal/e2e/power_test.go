@@ -36,7 +36,8 @@ func TestPowerLossOfTheOnlyBrokerLosesNothingThatWasFlushed_I4_I8(t *testing.T) 
 func TestPowerLossWithoutFlushIsRefusedAndMendedByRecover_I7(t *testing.T) {
 	t.Parallel()
 	s := powered(t, nil)
-	const transactions, checkpoints = "__transaction_state-*", "*.checkpoint.*"
+	transactions, checkpoints, events := "__transaction_state-*", "*.checkpoint.*", s.topic+"-*"
+	s.forgetTransactions(events, checkpoints)
 	for _, lost := range []struct {
 		name    string
 		sync    func()   // writes everything, for the last time before the cut
