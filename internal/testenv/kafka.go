@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -50,6 +51,26 @@ func Kafka(t testing.TB) *KafkaServer {
 	defer cancel()
 	k, err := startReal(ctx, startJars, startContainerBroker)
 	had(t, err)
+	return owned(t, k)
+}
+
+// KafkaOn starts a broker from the jars whose files are on a volume, with these properties of the broker's besides, and
+// ends it with the test. Where it cannot be had the test is skipped, or fails if BROKER=kafka promises one.
+func KafkaOn(t testing.TB, v *Volume, properties map[string]string) *KafkaServer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	k, err := startReal(ctx, func(ctx context.Context) (killable, error) {
+		return startJarsWith(ctx, kafkaserver.Config{Dir: filepath.Join(v.Dir(), "kafka"), Properties: properties},
+			func() error { return nil }) // the volume's end is the files'
+	})
+	had(t, err)
+	return owned(t, k)
+}
+
+// owned ends a broker with its test.
+func owned(t testing.TB, k killable) *KafkaServer {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
@@ -140,7 +161,11 @@ func startJars(ctx context.Context) (killable, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &jars{config: kafkaserver.Config{Dir: dir}, remove: remove}
+	return startJarsWith(ctx, kafkaserver.Config{Dir: dir}, remove)
+}
+
+func startJarsWith(ctx context.Context, config kafkaserver.Config, remove func() error) (killable, error) {
+	j := &jars{config: config, remove: remove}
 	if err := j.start(ctx); err != nil {
 		return nil, errors.Join(err, remove())
 	}

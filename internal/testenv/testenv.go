@@ -118,6 +118,7 @@ func sweep() {
 			continue // perhaps made this moment, and not locked yet
 		}
 		if lock, err := tryLock(dir); err == nil {
+			detach(dir)
 			os.RemoveAll(dir) //nolint:errcheck // the next sweep tries again
 			lock.Close()
 		}

@@ -9,12 +9,39 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
 // visibleWithin is how long a published event may take to be visible in the outbox table: a commit is in the log, and so
 // with the relay, a moment before other sessions see it.
 const visibleWithin = 5 * time.Second
+
+// checkHanging refuses topics that nobody can read to their end. It comes before anything is read of them, which would
+// wait for ever.
+func (s *session) checkHanging(ctx context.Context) error {
+	hanging, err := publish.FindHanging(ctx, s.kafka, s.topic.Name, s.checkpointTopic())
+	if err != nil || len(hanging) == 0 {
+		return err
+	}
+	return &checkpoint.Refusal{
+		Gate:   checkpoint.GateTail,
+		Found:  fmt.Sprintf("%s, of which no coordinator knows: the broker lost records, or notes about them", hanging[0]),
+		Remedy: "Run: relay recover --reason '...', which aborts it and publishes what is missing",
+	}
+}
+
+// endHanging aborts what checkHanging refuses.
+func (s *session) endHanging(ctx context.Context) error {
+	hanging, err := publish.FindHanging(ctx, s.kafka, s.topic.Name, s.checkpointTopic())
+	if err != nil {
+		return err
+	}
+	for _, h := range hanging {
+		s.log.Warn("a hanging transaction is aborted", "topic", h.Topic, "partition", h.Partition, "offset", h.CurrentTxnStartOffset)
+	}
+	return publish.EndHanging(ctx, s.kafka, hanging)
+}
 
 // check gathers what is there now and holds it against the checkpoint (I7).
 func (s *session) check(ctx context.Context) error {

@@ -274,6 +274,9 @@ func (s *session) recover(ctx context.Context) error {
 	if err := s.fence(ctx); err != nil {
 		return err
 	}
+	if err := s.endHanging(ctx); err != nil {
+		return err
+	}
 	// What the old checkpoint says does not matter, and neither does it if it is damaged; but what a newer relay wrote is
 	// not for this one to replace.
 	if _, _, err := checkpoint.Read(ctx, s.kafka, s.checkpointTopic()); errors.Is(err, checkpoint.ErrNewer) {

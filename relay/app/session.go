@@ -71,6 +71,9 @@ func (s *session) run(ctx, intake context.Context) error {
 	if err := s.fence(start); err != nil {
 		return err
 	}
+	if err := s.checkHanging(start); err != nil {
+		return err
+	}
 	if err := s.restore(start); err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ func (r *Refusal) Error() string {
 
 const (
 	remedyRecover  = "If the database was restored, failed over or its slot was touched, run: relay recover --reason '...'"
+	remedyAck      = "If the slot was touched or Kafka has lost records, run: relay recover --reason '...', and rebuild readers that are ahead of the topic"
+	remedyTail     = "If Kafka has lost records, run: relay recover --reason '...', and rebuild the readers that had them"
 	remedyTopic    = "If the topic was lost or made anew on purpose, run: relay recover --reason '...', and rebuild its readers"
 	remedyOverride = "If you know why and that nothing is lost, run: relay run --open-gate %s --reason '...'"
 )
@@ -102,7 +104,7 @@ var gates = []struct {
 		}
 		return "the slot is not usable: its status is " + now.SlotStatus
 	}},
-	{GateAck, remedyRecover, func(cp Record, now Observed) string {
+	{GateAck, remedyAck, func(cp Record, now Observed) string {
 		// I5 seen from the other side: nobody but the relay moves the slot, and the relay never above a checkpoint.
 		return above("the slot was acknowledged up to %s, the checkpoint holds up to %s: what lies between will not be sent",
 			now.Confirmed, cp.At.End)
@@ -113,7 +115,7 @@ var gates = []struct {
 	{GatePublication, remedyRecover, func(cp Record, now Observed) string {
 		return differ("the publication's fingerprint is %s, the checkpoint is of %s", now.Source.Publication, cp.Source.Publication)
 	}},
-	{GateTail, remedyTopic, func(cp Record, now Observed) string {
+	{GateTail, remedyTail, func(cp Record, now Observed) string {
 		for p := range cp.LastEvents {
 			if p >= len(now.LastEvents) || cp.LastEvents[p] != now.LastEvents[p] {
 				return fmt.Sprintf("partition %d ends in event %q, the checkpoint says %q: records were lost or added by another",

@@ -1,12 +1,13 @@
 // Package publish writes events and the checkpoint that they lead to into Kafka, in one transaction (I4).
 //
 // A Producer promises that of two with the same transactional id only the newer can commit (I6), that a transaction with
-// a record that failed is never committed, and that Commit returns nil only when the broker has said so. It does not
-// promise that a Commit which returned an error did not take place: nobody can know. After any error the Producer is of
+// a record that failed is never committed, nor one that would hide that the broker lost records of an earlier one (I7),
+// and that Commit returns nil only when the broker has said so. It does not promise that a Commit which returned an error did not take place: nobody can know. After any error the Producer is of
 // no more use; the next one's start ends what this one left open, and the checkpoint tells what was committed.
 package publish
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -56,6 +57,10 @@ type Config struct {
 // ErrTooLarge means that an event can never be published. The relay halts: skipping it would be a loss.
 var ErrTooLarge = errors.New("the event is larger than the topic accepts")
 
+// ErrLogCut means that the broker has lost records that it had acknowledged to this producer. A new start finds out what
+// is missing (I7); this producer must not go on behind the gap.
+var ErrLogCut = errors.New("the broker has lost records that it had acknowledged")
+
 // Producer is a transactional producer. Its methods, Close apart, are for one goroutine.
 type Producer struct {
 	client      *kgo.Client
@@ -65,15 +70,57 @@ type Producer struct {
 	last        [][]byte // per partition, the id of the last event added
 	trace       trace
 
-	mu     sync.Mutex
-	failed error // the first error of any record; guarded by mu
+	mu     sync.Mutex          // guards what follows
+	failed error               // the first error of any record
+	acked  map[partition]int64 // the offset of the last record that the broker has acknowledged
 
 	close sync.Once
 }
 
+type partition struct {
+	topic  string
+	number int32
+}
+
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
-// left open. (franz-go would do so only with the first record.)
+// left open.
 func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
+	for {
+		client, err := takeOver(ctx, config, t)
+		if err != nil {
+			return nil, err
+		}
+		epoch, behind, err := overtaken(ctx, client, t.Name, config.CheckpointTopic)
+		if err == nil && !behind {
+			return newProducer(ctx, client, config, t), nil
+		}
+		if err == nil {
+			config.Log.Warn("the broker gave out an epoch again", "topic", t.Name)
+			err = overtake(ctx, client, config.TransactionalID, epoch)
+		}
+		client.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic) *Producer {
+	return &Producer{
+		client: client,
+		topic:  t,
+		config: config,
+		// The partitioner that the client would use by default, and Java's: murmur2 of the key. It is asked here, because
+		// the checkpoint names the last event of each partition before the broker has answered.
+		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
+		last:        make([][]byte, t.Partitions),
+		trace:       newTrace(ctx, config.Log),
+		acked:       make(map[partition]int64),
+	}
+}
+
+// takeOver takes the transactional id over. (franz-go would do so only with the first record.)
+func takeOver(ctx context.Context, config Config, t Topic) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(config.Security.Options(),
 		kgo.SeedBrokers(config.Brokers...),
 		kgo.ClientID("relay"),
@@ -92,20 +139,13 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, takeOverWithin, errStuck)
+	defer cancel()
 	if _, _, err := client.ProducerID(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("take over transactional id %s: %w", config.TransactionalID, err)
+		return nil, fmt.Errorf("take over transactional id %s: %w", config.TransactionalID, cmp.Or(context.Cause(ctx), err))
 	}
-	return &Producer{
-		client: client,
-		topic:  t,
-		config: config,
-		// The partitioner that the client would use by default, and Java's: murmur2 of the key. It is asked here, because
-		// the checkpoint names the last event of each partition before the broker has answered.
-		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
-		last:        make([][]byte, t.Partitions),
-		trace:       newTrace(ctx, config.Log),
-	}, nil
+	return client, nil
 }
 
 // Close ends the client. Calls under way return an error.
@@ -187,14 +227,26 @@ func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint
 	return cp, nil
 }
 
-func (p *Producer) promise(_ *kgo.Record, err error) {
-	if err == nil {
-		return
-	}
+// promise takes the broker's answer for a record. The answers of a partition come in the order of its records.
+//
+// A broker without replicas can come back from a power loss with a shorter log, and this producer's session goes on as if
+// nothing had been: the gates are looked at at a start only. But nobody else writes to these topics, so offsets only rise,
+// and where one does not, records before it are gone. Committed, the transaction would hide them behind its checkpoint.
+func (p *Producer) promise(r *kgo.Record, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	at := partition{r.Topic, r.Partition}
+	last, known := p.acked[at]
+	switch {
+	case err != nil:
+		err = fmt.Errorf("produce: %w", err)
+	case known && r.Offset <= last:
+		err = fmt.Errorf("%w: %s/%d took a record at offset %d, after offset %d", ErrLogCut, r.Topic, r.Partition, r.Offset, last)
+	default:
+		p.acked[at] = r.Offset
+	}
 	if p.failed == nil {
-		p.failed = fmt.Errorf("produce: %w", err)
+		p.failed = err
 	}
 }
 

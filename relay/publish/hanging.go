@@ -1,0 +1,82 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Hanging is a transaction that a partition holds open and no coordinator will end: readers of committed records wait in
+// front of it for ever. A broker without replicas leaves it that lost its power, and with it the end of a partition's log
+// but not as much of its notes about transactions, or the other way round.
+type Hanging kadm.DescribedProducer
+
+// String says which transaction it is.
+func (h Hanging) String() string {
+	return fmt.Sprintf("partition %d of %s holds a transaction of producer %d, epoch %d, open since offset %d",
+		h.Partition, h.Topic, h.ProducerID, h.ProducerEpoch, h.CurrentTxnStartOffset)
+}
+
+// FindHanging finds the hanging transactions of topics. The transactional id must have been taken over before: that ends
+// what the coordinator knows to be open.
+func FindHanging(ctx context.Context, client *kgo.Client, topics ...string) ([]Hanging, error) {
+	admin := kadm.NewClient(client)
+	producers, err := describe(ctx, admin, topics...)
+	if err != nil {
+		return nil, err
+	}
+	var hanging []Hanging
+	for _, p := range producers {
+		if p.CurrentTxnStartOffset < 0 {
+			continue
+		}
+		attended, err := attended(ctx, admin, p.ProducerID)
+		if err != nil {
+			return nil, fmt.Errorf("transactions of producer %d: %w", p.ProducerID, err)
+		}
+		if !attended {
+			hanging = append(hanging, Hanging(p))
+		}
+	}
+	return hanging, nil
+}
+
+// describe says what the partitions of topics know of their producers.
+func describe(ctx context.Context, admin *kadm.Client, topics ...string) ([]kadm.DescribedProducer, error) {
+	set := make(kadm.TopicsSet)
+	set.MergeTopics(topics)
+	described, err := admin.DescribeProducers(ctx, set)
+	described.EachPartition(func(p kadm.DescribedProducersPartition) { err = errors.Join(err, p.Err) })
+	if err != nil {
+		return nil, fmt.Errorf("producers of %s: %w", strings.Join(topics, ", "), err)
+	}
+	return described.SortedProducers(), nil
+}
+
+// attended says whether a coordinator knows that the producer has a transaction open. It will end it, or another's relay
+// will.
+func attended(ctx context.Context, admin *kadm.Client, producer int64) (bool, error) {
+	known, err := admin.ListTransactions(ctx, []int64{producer}, []string{"Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"})
+	return len(known) > 0, err
+}
+
+// EndHanging aborts hanging transactions, as kafka-transactions.sh abort does.
+func EndHanging(ctx context.Context, client *kgo.Client, hanging []Hanging) error {
+	admin := kadm.NewClient(client)
+	for _, h := range hanging {
+		set := make(kadm.TopicsSet)
+		set.Add(h.Topic, h.Partition)
+		answers, err := admin.WriteTxnMarkers(ctx, kadm.TxnMarkers{
+			ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, CoordinatorEpoch: max(0, h.CoordinatorEpoch), Topics: set,
+		})
+		answers.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { err = errors.Join(err, p.Err) })
+		if err != nil {
+			return fmt.Errorf("%s, which has to be aborted (the broker's kafka-transactions.sh abort does so too): %w", h, err)
+		}
+	}
+	return nil
+}
