@@ -15,9 +15,10 @@ import (
 type topicsCmd struct {
 	kafka.Security `embed:""`
 
-	Brokers string        `help:"Kafka brokers, comma-separated." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
-	Topic   string        `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
-	Timeout time.Duration `help:"How long to wait for the brokers (${default})." env:"FOODCTL_TIMEOUT" default:"30s" placeholder:"D"`
+	Brokers  string        `help:"Kafka brokers, comma-separated." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
+	Topic    string        `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
+	Replicas int           `help:"Replicas of the topic, for which it waits until there are so many brokers. Default: as many as there are brokers at the moment, up to three." env:"FOODCTL_REPLICAS" placeholder:"N"`
+	Timeout  time.Duration `help:"How long to wait for the brokers (${default})." env:"FOODCTL_TIMEOUT" default:"30s" placeholder:"D"`
 }
 
 // Help is what `foodctl topics --help` says beside the flags.
@@ -39,7 +40,7 @@ func (c *topicsCmd) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	t, err := broker.Ensure(ctx, client, c.Topic)
+	t, err := broker.Ensure(ctx, client, c.Topic, c.Replicas)
 	if err != nil {
 		return err
 	}
