@@ -7,7 +7,7 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz ci clean
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz compose-overlays-test ci clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz: ## Fuzz each decoder for FUZZTIME (30s)
 			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+compose-overlays-test: ## Start each of deploy/compose's overlays, try what it is for, and audit
+	./deploy/compose/test-overlays
 
 ci: ## Do what the continuous integration does, on this machine
 	./.ci/run
