@@ -7,11 +7,11 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka image image-test compose-test soak metrics prometheus-test \
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka image image-test compose-test compose-overlays-test soak metrics prometheus-test \
 	k8s-schemas k8s-test k8s-alerts fuzz ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
 	go build -o bin/ $(PROGRAMS:%=./%)
@@ -70,6 +70,9 @@ image-test: ## Build the image twice, for two architectures, and compare
 
 compose-test: ## Walk through docker-compose.yml with both kinds of Compose, killing everything (root, Docker)
 	deploy/compose/test
+
+compose-overlays-test: ## Start each overlay of deploy/compose, try what it is for, and audit (root, Docker)
+	deploy/compose/test-overlays
 
 soak: ## Run the small host's overlay for 65 minutes under its limits, and print the record (root, Docker, swap)
 	deploy/ec2/soak

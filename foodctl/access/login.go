@@ -1,7 +1,8 @@
-// Package access makes databases, and the logins by which the programs reach them.
+// Package access makes databases, and the logins by which the programs reach them and Kafka.
 //
-// It promises that running it again changes nothing but passwords, and that no password is sent to the server, in whose
-// log it could end up. The roles that the logins are members of are the migrations'.
+// It promises that running it again changes nothing but passwords, and that no password is sent to a server, in whose
+// log it could end up. The roles that the databases' logins are members of are the migrations'; the rights of Kafka's
+// are here.
 package access
 
 import (

@@ -22,6 +22,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
 	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`
+	Certs   certsCmd   `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

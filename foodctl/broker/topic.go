@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,10 @@ func Connect(ctx context.Context, brokers string, opts ...kgo.Opt) (*kgo.Client,
 
 // Ensure makes the topic unless it is there, and checks its settings. The error lists every setting that is wrong.
 // A topic with wrong settings is left as it is: changing them is the owner's decision.
-func Ensure(ctx context.Context, client *kgo.Client, name string) (Topic, error) {
+//
+// Replicas is how many it is to have, and Ensure waits for brokers to put them on; 0 is as many as there are brokers at
+// this moment, up to three.
+func Ensure(ctx context.Context, client *kgo.Client, name string, replicas int) (Topic, error) {
 	admin := kadm.NewClient(client)
 	meta, err := admin.Metadata(ctx, name)
 	if err != nil {
@@ -73,28 +77,37 @@ func Ensure(ctx context.Context, client *kgo.Client, name string) (Topic, error)
 	}
 	created := false
 	if errors.Is(meta.Topics[name].Err, kerr.UnknownTopicOrPartition) {
-		if err := create(ctx, admin, name, len(meta.Brokers)); err != nil {
+		if err := create(ctx, admin, name, cmp.Or(replicas, min(len(meta.Brokers), 3))); err != nil {
 			return Topic{}, err
 		}
 		created = true
 	}
-	return inspect(ctx, admin, name, created)
+	t, err := inspect(ctx, admin, name, created)
+	if err == nil && t.Replicas < replicas {
+		err = fmt.Errorf("topic %s has %d replicas and is to have %d: it was made when there were fewer brokers; "+
+			"add them with kafka-reassign-partitions.sh", name, t.Replicas, replicas)
+	}
+	return t, err
 }
 
-// create makes the topic with three replicas, two of them in sync, as far as there are brokers for them.
-func create(ctx context.Context, admin *kadm.Client, name string, brokers int) error {
-	replicas := min(brokers, 3)
+// create makes the topic, all replicas but one in sync. While there are fewer brokers than replicas it waits for more: only
+// the controller knows how many there are, each broker hears of it later.
+func create(ctx context.Context, admin *kadm.Client, name string, replicas int) error {
 	settings := map[string]*string{
 		cleanupPolicy: kadm.StringPtr("delete"),
 		retentionMs:   kadm.StringPtr(forever),
 		retentionSize: kadm.StringPtr(forever),
 		minInSync:     kadm.StringPtr(strconv.Itoa(wantInSync(replicas))),
 	}
-	_, err := admin.CreateTopic(ctx, topic.Partitions, int16(replicas), settings, name) // at most 3
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s: %w", name, err)
+	for {
+		_, err := admin.CreateTopic(ctx, topic.Partitions, int16(replicas), settings, name)
+		if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
+			return nil
+		}
+		if !errors.Is(err, kerr.InvalidReplicationFactor) || ops.Sleep(ctx, 200*time.Millisecond) != nil {
+			return fmt.Errorf("create topic %s with %d replicas: %w", name, replicas, err)
+		}
 	}
-	return nil
 }
 
 // wantInSync is how many replicas must have a record before it is acknowledged.

@@ -1,11 +1,16 @@
 package broker_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
@@ -19,16 +24,59 @@ func TestEnsureMakesTheTopicOnce(t *testing.T) {
 	}
 	defer client.Close()
 	name := testenv.Name(t)
-	first, err := broker.Ensure(t.Context(), client, name)
+	first, err := broker.Ensure(t.Context(), client, name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := broker.Ensure(t.Context(), client, name)
+	second, err := broker.Ensure(t.Context(), client, name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !first.Created || second.Created || first.ID != second.ID {
 		t.Errorf("first %+v, second %+v: want one topic, made by the first", first, second)
+	}
+}
+
+// TestEnsureWaitsForTheBrokersOfItsReplicas has a cluster of one broker, which another joins later.
+func TestEnsureWaitsForTheBrokersOfItsReplicas(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	refused := make(chan struct{}, 1)
+	cluster.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+		for _, asked := range req.(*kmsg.CreateTopicsRequest).Topics {
+			if asked.ReplicationFactor != 2 {
+				t.Errorf("replication factor %d was asked for, want 2", asked.ReplicationFactor)
+			}
+			answer := kmsg.NewCreateTopicsResponseTopic()
+			answer.Topic, answer.ErrorCode = asked.Topic, kerr.InvalidReplicationFactor.Code
+			resp.Topics = append(resp.Topics, answer)
+		}
+		refused <- struct{}{}
+		return resp, nil, true
+	})
+	client, err := broker.Connect(t.Context(), strings.Join(cluster.ListenAddrs(), ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	made := make(chan error, 1)
+	go func() {
+		_, err := broker.Ensure(ctx, client, "late", 2)
+		made <- err
+	}()
+	<-refused
+	if _, _, err := cluster.AddNode(-1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-made; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -44,7 +92,7 @@ func TestATopicThatLosesEventsIsRefused(t *testing.T) {
 	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 5, 1, map[string]*string{"cleanup.policy": &compact}, name); err != nil {
 		t.Fatal(err)
 	}
-	_, err = broker.Ensure(t.Context(), client, name)
+	_, err = broker.Ensure(t.Context(), client, name, 0)
 	if err == nil {
 		t.Fatal("it was taken")
 	}

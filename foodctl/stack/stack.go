@@ -145,7 +145,7 @@ func (s *Stack) startBroker(ctx context.Context) (err error) {
 		return err
 	}
 	defer client.Close()
-	s.Topic, err = broker.Ensure(ctx, client, s.config.Names.Topic)
+	s.Topic, err = broker.Ensure(ctx, client, s.config.Names.Topic, 0)
 	return err
 }
 

@@ -18,13 +18,16 @@ type server struct {
 	updates chan outbox.LSN // the flushed position of each status update
 }
 
-func converse(t *testing.T) (*server, *reader) {
+func converse(t *testing.T, changes ...func(*Stream)) (*server, *reader) {
 	t.Helper()
 	near, far := net.Pipe()
 	s := &server{t: t, conn: far, updates: make(chan outbox.LSN)}
 	stream := &Stream{
 		conn: near, frames: newFrames(near), chunks: make(chan []Message, chunksAhead), wake: make(chan struct{}, 1),
 		statusAt: time.Now(),
+	}
+	for _, change := range changes {
+		change(stream)
 	}
 	if err := stream.asm.data(relationMessage(outboxOID, announced...)); err != nil {
 		t.Fatal(err)
@@ -112,6 +115,22 @@ func TestConfirmWakesAStreamThatHearsNothing(t *testing.T) {
 		if waited > statusEvery*3/4 { // one that is lost takes until the next regular update
 			t.Fatalf("%d confirmations took %s", n+1, waited)
 		}
+	}
+}
+
+// TestMessagesThatAreReadOneByOneAreDeliveredTogether is an encrypted connection as the stream sees it: a read returns one
+// message, whatever else has arrived.
+func TestMessagesThatAreReadOneByOneAreDeliveredTogether(t *testing.T) {
+	t.Parallel()
+	s, r := converse(t, func(s *Stream) { s.gatherFor = patience })
+	const transactions = 100
+	for n := range outbox.LSN(transactions) {
+		s.send(xlog(beginMessage(10*n+10, 0)), xlog(insertNo(int(n))), xlog(commitMessage(10*n+10, 10*n+15)))
+	}
+	r.Confirm(1) // which ends the gathering at once
+	s.told(1)
+	if chunk := <-r.Chunks(); len(chunk) != 3*transactions {
+		t.Errorf("the first chunk has %d messages, want all %d", len(chunk), 3*transactions)
 	}
 }
 

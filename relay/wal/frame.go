@@ -64,6 +64,9 @@ func (f *frames) fill() error {
 	return err
 }
 
+// full reports whether fill would have to make room.
+func (f *frames) full() bool { return f.w == len(f.buf) }
+
 // makeRoom moves what has arrived to the front, and to a larger buffer if it fills this one.
 func (f *frames) makeRoom(need int) {
 	to := f.buf

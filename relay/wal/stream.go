@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,10 @@ const (
 	chunkMessages = 1024 // of a chunk at most, so that memory in flight is bounded; see also chunkBytes
 	chunkBytes    = 1 << 20
 	chunksAhead   = 4 // decoded while the consumer is busy
+
+	// tlsGather is how long a read goes on for what is right behind, on an encrypted connection: see gather. It is added to
+	// the time that an event takes.
+	tlsGather = 2 * time.Millisecond
 )
 
 // ErrSlotActive means that another connection streams from the slot: another relay lives.
@@ -52,6 +57,8 @@ type Stream struct {
 	// I5: confirmed <= the position in a committed checkpoint.
 	confirmed atomic.Uint64
 	wake      chan struct{} // holds one token when confirmed has risen
+
+	gatherFor time.Duration // 0: a read returns all that has arrived
 
 	// Owned by Run:
 	reported   outbox.LSN // the last confirmed that was sent
@@ -91,6 +98,9 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 		frames: newFrames(taken.Conn),
 		chunks: make(chan []Message, chunksAhead),
 		wake:   make(chan struct{}, 1),
+	}
+	if _, encrypted := taken.Conn.(*tls.Conn); encrypted {
+		s.gatherFor = tlsGather
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -280,5 +290,20 @@ func (s *Stream) fill(ctx context.Context) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return s.sendStatusIfDue()
 	}
+	if err == nil && s.gatherFor > 0 {
+		s.gather()
+	}
 	return err
+}
+
+// gather reads on for a moment. An encrypted connection returns one record a read, and Postgres puts each message into a
+// record of its own: the consumer would be handed crumbs, would never have more than chunksAhead of them at hand, and in
+// a backlog would commit almost every source transaction by itself.
+func (s *Stream) gather() {
+	_ = s.conn.SetReadDeadline(time.Now().Add(s.gatherFor)) // an error comes again, at the next read
+	for !s.frames.full() {
+		if s.frames.fill() != nil {
+			return // the moment is over, a Confirm ended it, or it is an error, which comes again
+		}
+	}
 }
