@@ -26,7 +26,7 @@ func TestTopicsAreAsTheProgramsWouldMakeThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	if _, err := broker.Ensure(t.Context(), client, "food-orders"); err != nil {
+	if _, err := broker.Ensure(t.Context(), client, "food-orders", 3); err != nil {
 		t.Fatal(err)
 	}
 	name := checkpoint.Topic("food-orders", "food_orders")
