@@ -21,11 +21,19 @@ import (
 
 const duplicateDatabase = "42P04" // SQLSTATE
 
-// CreateDatabase makes the database unless it is there.
+// CreateDatabase makes the database unless it is there. It looks first, or each call in vain would be an error in the
+// server's log.
 func CreateDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil {
+		return fmt.Errorf("look for database %s: %w", name, err)
+	}
+	if exists {
+		return nil
+	}
 	_, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
 	if e, is := errors.AsType[*pgconn.PgError](err); is && e.Code == duplicateDatabase {
-		return nil
+		return nil // another was quicker
 	}
 	if err != nil {
 		return fmt.Errorf("create database %s: %w", name, err)
