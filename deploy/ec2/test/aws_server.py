@@ -1,0 +1,47 @@
+"""AWS for the test of foodpipeline.sh: moto's server, and the host that moto has not.
+
+moto records a command sent over SSM and calls it successful. Here it is run, as the agent on a host would: by a shell, in
+the environment of this process, with its output and exit code as the command's. And an instance is not known to SSM at the
+first try, as right after its boot. Everything else is moto's; it does not wait for wait conditions, and boots nothing.
+
+usage: aws_server.py PORT
+"""
+
+import subprocess
+import sys
+import threading
+
+from moto.server import main
+from moto.ssm import models
+from moto.ssm.exceptions import SSMException
+
+known = set()
+recorded = models.SimpleSystemManagerBackend.send_command
+
+
+def send_command(self, **request):
+    for instance in request["instance_ids"]:
+        if instance not in known:
+            known.add(instance)
+            raise SSMException("InvalidInstanceId", f"Instances not in a valid state: {instance}")
+    command = recorded(self, **request)
+    for invocation in command.invocations:
+        invocation.update(Status="InProgress", ResponseCode=-1)
+        threading.Thread(target=run, args=(command, invocation), daemon=True).start()
+    return command
+
+
+def run(command, invocation):
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(command.parameters["commands"])], capture_output=True, text=True, check=False
+    )
+    invocation.update(
+        StandardOutputContent=done.stdout[-24000:],
+        StandardErrorContent=done.stderr[-8000:],
+        ResponseCode=done.returncode,
+        Status="Success" if done.returncode == 0 else "Failed",
+    )
+
+
+models.SimpleSystemManagerBackend.send_command = send_command
+main(["--host", "127.0.0.1", "--port", sys.argv[1]])
