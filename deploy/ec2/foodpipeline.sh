@@ -30,7 +30,7 @@ yes=no dry_run=no last_backup=yes purge=no
 poll=${FOODPIPELINE_POLL:-3} # seconds between two looks at a command on the host
 export AWS_PAGER=
 
-# shellcheck source=lib/aws.sh
+# shellcheck source-path=SCRIPTDIR source=lib/aws.sh
 . "$here/lib/aws.sh"
 
 usage() { sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "$0"; }
@@ -70,7 +70,7 @@ bring() {
 deploy() {
   local existing
   find_version
-  existing=$(output Bucket)
+  existing=$(parameter Bucket)
   bucket=${existing:-${bucket:-$stack-$(aws sts get-caller-identity --query Account --output text)-$region}}
   ensure_bucket
   bring
@@ -103,7 +103,7 @@ status() {
 remove() {
   local volume
   need_stack
-  volume=$(output DataVolume)
+  volume=$(resource DataVolume)
   confirm "This deletes the host $instance of stack $stack.$([ "$purge" = no ] || echo " And all its backups.")" "$stack"
   [ "$last_backup" = no ] || [ "$purge" = yes ] || on_host backup
   unprotect

@@ -79,12 +79,30 @@ list() {
   ((${#programs[@]} > 0)) || fail "release $1 has no programs"
 }
 
-# start VERSION SERVICE...: and wait until they are healthy. Without dependencies: no one-shot is run by the way, since after
+# start VERSION SERVICE...: and wait until they are ready. Without dependencies: no one-shot is run by the way, since after
 # a rollback an older migrate refuses the newer schema that the older programs can do with.
 start() {
-  local version=$1
+  local version=$1 service
   shift
-  compose "$version" up --detach --no-build --no-deps --quiet-pull --wait --wait-timeout "$ready_within" "$@"
+  compose "$version" up --detach --no-build --no-deps --quiet-pull "$@" || return
+  for service; do await "$version" "$service" || return; done
+}
+
+# await VERSION SERVICE: asks by its own health check, and does not wait for Docker to do so: that may be a minute.
+await() {
+  local container state look=() until=$((SECONDS + ready_within))
+  container=$(compose "$1" ps --quiet "$2") || return
+  mapfile -t look < <(docker inspect --format '{{range .Config.Healthcheck.Test}}{{println .}}{{end}}' "$container" | sed '/^$/d')
+  [ "${look[0]}" = CMD ] || fail "the health check of $2 is not a plain command"
+  until docker exec "$container" "${look[@]:1}" > /dev/null 2>&1; do
+    state=$(docker inspect --format '{{.State.Status}}, {{.State.Health.Status}}, {{.RestartCount}} restarts' "$container")
+    if [[ $state == *unhealthy* ]] || ((SECONDS > until)); then
+      echo "$2 of $1 is not ready: $state. The last that it said:"
+      docker logs --tail 15 "$container" 2>&1 | sed 's/^/  /'
+      return 1
+    fi
+    sleep 1
+  done
 }
 
 # up VERSION: what is not up already, servers first.

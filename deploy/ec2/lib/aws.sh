@@ -35,13 +35,19 @@ of_stack() {
   [ "$out" = None ] || echo "$out"
 }
 
-output() { of_stack "Outputs[?OutputKey=='$1'].OutputValue | [0]"; }
+parameter() { of_stack "Parameters[?ParameterKey=='$1'].ParameterValue | [0]"; }
+
+# resource NAME: the id of one of the stack's resources.
+resource() {
+  aws cloudformation describe-stack-resource --stack-name "$stack" --logical-resource-id "$1" \
+    --query StackResourceDetail.PhysicalResourceId --output text
+}
 
 # need_stack sets instance and bucket, those of a stack that is there.
 need_stack() {
-  instance=$(output Instance)
-  [ -n "$instance" ] || fail "there is no stack $stack in $region: foodpipeline.sh deploy"
-  bucket=$(output Bucket)
+  bucket=$(parameter Bucket)
+  [ -n "$bucket" ] || fail "there is no stack $stack in $region: foodpipeline.sh deploy"
+  instance=$(resource Instance)
 }
 
 # render prints the template with user-data.sh in it.
@@ -50,8 +56,8 @@ render() {
     /# user-data.sh is put in here/ {
       match($0, /^ */)
       indent = substr($0, 1, RLENGTH)
-      while ((getline line < script) > 0)
-        if (line !~ /^#!/) print (line == "" ? "" : indent line)
+      getline line < script # all but its first line, which calls the shell
+      while ((getline line < script) > 0) print (line == "" ? "" : indent line)
       next
     }
     { print }' "$here/template.yml"
@@ -151,7 +157,7 @@ no_changes() {
 # and not in the template: a protected instance could not be rolled back.
 protect() {
   local id
-  id=$(output Instance)
+  id=$(resource Instance)
   aws ec2 modify-instance-attribute --instance-id "$id" --disable-api-termination
   aws cloudformation update-termination-protection --stack-name "$stack" --enable-termination-protection > /dev/null
   aws cloudformation set-stack-policy --stack-name "$stack" --stack-policy-body '{"Statement": [

@@ -2,7 +2,8 @@
 
 moto records a command sent over SSM and calls it successful. Here it is run, as the agent on a host would: by a shell, in
 the environment of this process, with its output and exit code as the command's. And an instance is not known to SSM at the
-first try, as right after its boot. Everything else is moto's; it does not wait for wait conditions, and boots nothing.
+first try, as right after its boot. A bucket's policy is kept but not enforced, as moto leaves its conditions out: "not without
+TLS" would be "not"; a stack can be protected after it was made, too. Everything else is moto's; it does not wait for wait conditions, and boots nothing.
 
 usage: aws_server.py PORT
 """
@@ -11,6 +12,10 @@ import subprocess
 import sys
 import threading
 
+from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket
 from moto.server import main
 from moto.ssm import models
 from moto.ssm.exceptions import SSMException
@@ -43,5 +48,13 @@ def run(command, invocation):
     )
 
 
+def update_termination_protection(self):
+    stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+    stack.enable_termination_protection = self._get_bool_param("EnableTerminationProtection")
+    return ActionResult({"StackId": stack.stack_id})
+
+
+CloudFormationResponse.update_termination_protection = update_termination_protection
+FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 models.SimpleSystemManagerBackend.send_command = send_command
 main(["--host", "127.0.0.1", "--port", sys.argv[1]])
