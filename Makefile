@@ -7,10 +7,10 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz ci clean
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka fuzz ec2-test ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
 	go build -o bin/ $(PROGRAMS:%=./%)
@@ -51,6 +51,9 @@ fuzz: ## Fuzz each decoder for FUZZTIME (30s)
 			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+ec2-test: ## Check deploy/ec2: linters, user data in a container, the host script on Docker, all commands on a mock AWS
+	./deploy/ec2/test/run
 
 ci: ## Do what the continuous integration does, on this machine
 	./.ci/run

@@ -46,11 +46,11 @@ point() {
   mv -T "$opt/.$1.new" "$opt/$1"
 }
 
-# compose VERSION ARGUMENTS...
+# compose VERSION ARGUMENTS...: quietly, as SSM shows the first 8000 characters of errors and no more.
 compose() {
   local release=$opt/releases/$1
   shift
-  IMAGE=$(< "$release/IMAGE") docker compose --project-name "$project" --project-directory "$release" \
+  IMAGE=$(< "$release/IMAGE") docker compose --progress quiet --project-name "$project" --project-directory "$release" \
     -f "$release/docker-compose.yml" -f "$release/deploy/ec2/compose.yml" "$@"
 }
 

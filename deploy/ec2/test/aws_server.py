@@ -2,8 +2,10 @@
 
 moto records a command sent over SSM and calls it successful. Here it is run, as the agent on a host would: by a shell, in
 the environment of this process, with its output and exit code as the command's. And an instance is not known to SSM at the
-first try, as right after its boot. A bucket's policy is kept but not enforced, as moto leaves its conditions out: "not without
-TLS" would be "not"; a stack can be protected after it was made, too. Everything else is moto's; it does not wait for wait conditions, and boots nothing.
+first try, as right after its boot. Where moto differs from AWS: a bucket's policy is kept but not enforced, as moto leaves its
+conditions out ("not without TLS" would be "not"); a change set without changes is made, and says so, instead of an error; a
+stack can be protected after it was made, though moto deletes it all the same. Everything else is moto's; it does not wait
+for wait conditions, makes no alarms, and boots nothing.
 
 usage: aws_server.py PORT
 """
@@ -41,8 +43,8 @@ def run(command, invocation):
         ["sh", "-c", "\n".join(command.parameters["commands"])], capture_output=True, text=True, check=False
     )
     invocation.update(
-        StandardOutputContent=done.stdout[-24000:],
-        StandardErrorContent=done.stderr[-8000:],
+        StandardOutputContent=done.stdout[:24000],
+        StandardErrorContent=done.stderr[:8000],
         ResponseCode=done.returncode,
         Status="Success" if done.returncode == 0 else "Failed",
     )
@@ -55,6 +57,7 @@ def update_termination_protection(self):
 
 
 CloudFormationResponse.update_termination_protection = update_termination_protection
+CloudFormationResponse._validate_different_update = lambda *_: None
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 models.SimpleSystemManagerBackend.send_command = send_command
 main(["--host", "127.0.0.1", "--port", sys.argv[1]])
