@@ -14,6 +14,8 @@ import subprocess
 import sys
 import threading
 
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
@@ -22,7 +24,9 @@ from moto.server import main
 from moto.ssm import models
 from moto.ssm.exceptions import SSMException
 
-known = set()
+known, unchanged = set(), set()
+validated = CloudFormationResponse._validate_different_update
+created = CloudFormationBackend.create_change_set
 recorded = models.SimpleSystemManagerBackend.send_command
 
 
@@ -50,6 +54,23 @@ def run(command, invocation):
     )
 
 
+def note_unchanged(self, *update):
+    try:
+        validated(self, *update)
+    except ValidationError:
+        unchanged.add(update[-1].name)
+
+
+def create_change_set(self, **request):
+    made = created(self, **request)
+    if request["stack_name"] in unchanged:
+        unchanged.remove(request["stack_name"])
+        change_set = self.change_sets[made[0]]
+        change_set.status, change_set.execution_status = "FAILED", "UNAVAILABLE"
+        change_set.status_reason = "The submitted information didn't contain changes."
+    return made
+
+
 def update_termination_protection(self):
     stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
     stack.enable_termination_protection = self._get_bool_param("EnableTerminationProtection")
@@ -57,7 +78,8 @@ def update_termination_protection(self):
 
 
 CloudFormationResponse.update_termination_protection = update_termination_protection
-CloudFormationResponse._validate_different_update = lambda *_: None
+CloudFormationResponse._validate_different_update = note_unchanged
+CloudFormationBackend.create_change_set = create_change_set
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 models.SimpleSystemManagerBackend.send_command = send_command
 main(["--host", "127.0.0.1", "--port", sys.argv[1]])
