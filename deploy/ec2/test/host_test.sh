@@ -30,8 +30,9 @@ in_use() { [ "$(readlink "$tmp/opt/current")" = "releases/$1" ]; }
 runs() {
   local container count=0
   for container in $(docker ps --quiet --filter "label=com.docker.compose.project=$project"); do
-    docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}} {{.Config.Image}} {{.State.Health.Status}}' "$container"
-    [ "$(docker inspect --format '{{.Config.Image}} {{.State.Health.Status}}' "$container")" = "$project:$1 healthy" ] || return
+    docker inspect --format '{{.Name}} {{.Config.Image}} {{.State.Status}}' "$container"
+    [ "$(docker inspect --format '{{.Config.Image}}' "$container")" = "$project:$1" ] || return
+    docker exec "$container" bash /usr/local/bin/program healthy || return
     count=$((count + 1))
   done
   [ "$count" = 5 ]
