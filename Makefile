@@ -7,7 +7,7 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka image image-test compose-test compose-overlays-test soak metrics prometheus-test \
+.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka image image-test compose-test compose-overlays-test ec2-test soak metrics prometheus-test \
 	k8s-schemas k8s-test k8s-alerts fuzz ci clean
 
 help: ## Show this list
@@ -73,6 +73,9 @@ compose-test: ## Walk through docker-compose.yml with both kinds of Compose, kil
 
 compose-overlays-test: ## Start each overlay of deploy/compose, try what it is for, and audit (root, Docker)
 	deploy/compose/test-overlays
+
+ec2-test: ## Check deploy/ec2: linters, user data in a container, the host script on Docker, all commands on a mock AWS
+	deploy/ec2/test/run
 
 soak: ## Run the small host's overlay for 65 minutes under its limits, and print the record (root, Docker, swap)
 	deploy/ec2/soak
