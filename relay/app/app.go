@@ -88,7 +88,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return ops.Ended(log, exitCode(r.recover(intake)))
 	default:
 		log := cli.Run.Log("relay", stderr)
-		r, err := newRelay(cli.Run.config, defaultLimits(), cli.Run.OpenGate, log)
+		limits := defaultLimits()
+		limits.spacing = cli.Run.Spacing
+		r, err := newRelay(cli.Run.config, limits, cli.Run.OpenGate, log)
 		if err != nil {
 			return ops.Ended(log, err)
 		}

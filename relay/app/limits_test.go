@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,60 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		}
 		w.verify(t)
 	})
+}
+
+// TestASteadyStreamIsCommittedAtIntervals: with a spacing, transactions that follow each other share one of Kafka's, and
+// one that comes after a silence does not wait.
+func TestASteadyStreamIsCommittedAtIntervals(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		spacing time.Duration
+		commits int // of a hundred transactions, one every 10 ms
+	}{{0, 100}, {200 * time.Millisecond, 6}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(slices.Repeat([]int{1}, 100)...)
+			w.limits.softEvents, w.limits.hardEvents, w.limits.spacing = 1000, 1000, tt.spacing
+			src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
+			intake, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() {
+				done <- newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
+			}()
+			for i, chunk := range chunksOf(w.messages()) {
+				src.chunks <- chunk
+				synctest.Wait()
+				if i == 0 && len(w.events) != 1 {
+					t.Error("the first event waits")
+				}
+				time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			synctest.Wait()
+			if len(w.events) != 100 || len(w.commits) != tt.commits {
+				t.Errorf("spacing %v: %d events in %d commits, want 100 in %d", tt.spacing, len(w.events), len(w.commits), tt.commits)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			w.verify(t)
+		})
+	}
+}
+
+// chunksOf cuts messages behind each commit, and leaves keepalives out.
+func chunksOf(messages []wal.Message) (chunks [][]wal.Message) {
+	var chunk []wal.Message
+	for _, m := range messages {
+		if m.Kind == wal.Idle {
+			continue
+		}
+		chunk = append(chunk, m)
+		if m.Kind == wal.Commit {
+			chunks, chunk = append(chunks, chunk), nil
+		}
+	}
+	return chunks
 }
 
 // TestPermanentErrorsEndTheRelayOthersDoNot: a session that could only meet the same error again is not begun.

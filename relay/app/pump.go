@@ -35,6 +35,10 @@ type limits struct {
 	hardEvents, hardBytes int
 	// age ends a batch that has been open for so long, inside of a source transaction too: readers wait for an open one.
 	age time.Duration
+	// spacing is the least time between the commits of two batches that are not full, 0 for none. Higher: fewer and larger
+	// transactions of a steady stream, which cost relay, brokers and projectors less, and as much more latency, up to age.
+	// The event that ends a silence waits for nothing.
+	spacing time.Duration
 	// idleAge and idleBytes are how old, or how far behind the log, an acknowledgement may become while there is nothing
 	// to publish, before a checkpoint of its own is worth it.
 	idleAge   time.Duration
@@ -61,7 +65,8 @@ type pump struct {
 	metrics *metrics
 
 	// committed is the checkpoint that is in Kafka. I5: what was confirmed <= committed.At.End.
-	committed checkpoint.Record
+	committed   checkpoint.Record
+	committedAt time.Time // zero before this pump's first commit
 	// at is the position behind the last message taken. committed.At <= at, and it becomes committed.At with the batch.
 	at checkpoint.Position
 
@@ -233,7 +238,7 @@ func (p *pump) idle(m *wal.Message) error {
 // is old; or, while there is nothing to publish, when an acknowledgement is overdue.
 func (p *pump) due() bool {
 	if p.batch.events > 0 {
-		dry := !p.tx.open && len(p.src.Chunks()) == 0
+		dry := !p.tx.open && len(p.src.Chunks()) == 0 && time.Since(p.committedAt) >= p.limits.spacing
 		return dry || time.Since(p.batch.opened) >= p.limits.age
 	}
 	if !p.idleAhead() {
@@ -249,6 +254,8 @@ func (p *pump) due() bool {
 // untilDue is how long to wait for a message before looking at due again.
 func (p *pump) untilDue() time.Duration {
 	switch {
+	case p.batch.events > 0 && !p.tx.open:
+		return max(0, min(p.limits.age-time.Since(p.batch.opened), p.limits.spacing-time.Since(p.committedAt)))
 	case p.batch.events > 0:
 		return max(0, p.limits.age-time.Since(p.batch.opened))
 	case !p.idleSince.IsZero():
@@ -282,7 +289,7 @@ func (p *pump) commitIf(ctx context.Context, due bool) error {
 	if err != nil {
 		return err
 	}
-	p.committed = next
+	p.committed, p.committedAt = next, time.Now()
 	crash.At(crash.Committed)
 	if next.At.Partial != nil {
 		crash.At(crash.SplitOpen)
