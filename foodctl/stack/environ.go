@@ -8,13 +8,13 @@ import (
 // withheld are the variables of this process that are for nobody else: flags of the programs, which are given theirs by
 // name, and the addresses and passwords of servers, which may be a superuser's.
 var withheld = []string{
-	"DATABASE_URL", "TEST_DATABASE_URL", "ORDERS_DATABASE_URL", "READMODEL_DATABASE_URL", "PGPASSWORD", "KAFKA_BROKERS",
+	"DATABASE_URL", "TEST_DATABASE_URL", "ORDERS_DATABASE_URL", "READMODEL_DATABASE_URL", "PGPASSWORD", "DATABASE_PASSWORD_FILE",
 	"TOPIC", "MEMBERS", "GENERATE", "RATE", "ORDERS", "RUN", "SEED", "WRITERS", "CANCEL_RATE", "REFUND_RATE", "FAILURE_RATE",
 	"LOG_FORMAT",
 }
 
 // withheldPrefixes are the same for variables that name their program.
-var withheldPrefixes = []string{"RELAY_", "PROJECTOR_", "ORDERSERVICE_", "FOODCTL_", "VERIFY_"}
+var withheldPrefixes = []string{"KAFKA_", "RELAY_", "PROJECTOR_", "ORDERSERVICE_", "FOODCTL_", "VERIFY_"}
 
 // inherited is what of an environment a program inherits: all but what is withheld. LOG_LEVEL is meant for all.
 func inherited(environ []string) []string {
