@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -24,8 +25,8 @@ func TestChildrenInheritNoFlagOfAProgram(t *testing.T) {
 			}
 			for _, match := range twin.FindAllStringSubmatch(string(source), -1) {
 				found++
-				if match[1] == "LOG_LEVEL" {
-					continue // is meant for all
+				if match[1] == "LOG_LEVEL" || strings.HasSuffix(file, "_test.go") {
+					continue // the one is meant for all, the other for nobody
 				}
 				if left := inherited([]string{match[1] + "=secret"}); len(left) != 0 {
 					t.Errorf("%s: a child inherits %s", file, match[1])
