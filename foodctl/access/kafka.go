@@ -2,15 +2,10 @@ package access
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 // KafkaLogin is a program's way into the cluster, by SCRAM-SHA-512, and what it may do there. Read and Write bring the
@@ -75,14 +70,12 @@ func Kafka(n Names) []KafkaLogin {
 func EnsureKafkaFrom(ctx context.Context, client *kgo.Client, logins []KafkaLogin, dir string) (made []string, err error) {
 	admin := kadm.NewClient(client)
 	for _, l := range logins {
-		password, err := ops.Secret(filepath.Join(dir, "kafka_"+l.Name))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		password, given, err := password(dir, "kafka_"+l.Name)
+		if err != nil {
+			return made, err
+		}
+		if !given {
 			continue
-		case err != nil:
-			return made, fmt.Errorf("login %s: %w", l.Name, err)
-		case password == "":
-			return made, fmt.Errorf("login %s: the file of its password, kafka_%s in %s, is empty", l.Name, l.Name, dir)
 		}
 		if err := l.Ensure(ctx, admin, password); err != nil {
 			return made, fmt.Errorf("login %s: %w", l.Name, err)

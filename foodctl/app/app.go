@@ -1,5 +1,5 @@
-// Package app is the program foodctl, the operator's tool: it runs the whole pipeline on one machine, breaks it on purpose, and checks that
-// it kept its promise.
+// Package app is the program foodctl, the operator's tool: it runs the whole pipeline on one machine, breaks it on purpose,
+// and checks that it kept its promise.
 package app
 
 import (

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -37,6 +38,9 @@ func (c certsCmd) Run(out io.Writer) error {
 			}
 			ids = append(ids, id)
 		}
+	}
+	if len(ids) == 0 {
+		return &ops.ExitError{Code: 2, Err: errors.New("no certificate is asked for: give --server, --client or --peer")}
 	}
 	made, err := certs.Ensure(c.Dir, ids, time.Now())
 	if err != nil {

@@ -121,8 +121,9 @@ func TestMigrateMakesDatabasesAndLoginsThatMayDoTheirOwnPartOnly(t *testing.T) {
 func TestMigrateSaysWhichPasswordIsMissing(t *testing.T) {
 	t.Parallel()
 	for want, dir := range map[string]string{
-		"there is no password in":                  passwords(t, nil),
-		"login relay: the file of its password in": passwords(t, map[string]string{"relay": ""}),
+		"there is no password in": passwords(t, nil),
+		"password of relay:":      passwords(t, map[string]string{"relay": ""}),
+		"is not printable ASCII":  passwords(t, map[string]string{"orders_api": "ñ"}),
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), []string{"migrate", "--logins", dir, "--orders-url", testenv.Orders(t)}, &out, &out)

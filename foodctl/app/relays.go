@@ -14,6 +14,7 @@ type relays struct {
 	urls   []string
 	active string // "" while none does
 	last   string // who was active last
+	asked  bool   // at least once
 }
 
 func newRelays(addresses []string) *relays {
@@ -36,15 +37,20 @@ func (r *relays) look(ctx context.Context) string {
 			active = r.names[i]
 		}
 	}
-	if active == r.active || ctx.Err() != nil {
+	first := !r.asked
+	if ctx.Err() != nil || active == r.active && !first {
 		return ""
 	}
 	last := r.last
-	r.active = active
+	r.active, r.asked = active, true
 	if active != "" {
 		r.last = active
 	}
 	switch {
+	case len(r.urls) == 0:
+		return ""
+	case active == "" && first:
+		return "no relay publishes; new orders are safe in the outbox"
 	case active == "":
 		return last + " publishes no longer; new orders are safe in the outbox"
 	case last == "":

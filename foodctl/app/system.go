@@ -40,10 +40,11 @@ func (f systemFlags) databases(ctx context.Context) (orders, readModel string, e
 		return "", "", errors.New("give both --orders-url and --readmodel-url, or neither for the databases of foodctl up")
 	}
 	if f.OrdersURL != "" {
-		var errOrders, errReadModel error
-		orders, errOrders = f.Login(f.OrdersURL)
-		readModel, errReadModel = f.Login(f.ReadModelURL)
-		return orders, readModel, errors.Join(errOrders, errReadModel)
+		if orders, err = f.Login(f.OrdersURL); err != nil {
+			return "", "", err
+		}
+		readModel, err = f.Login(f.ReadModelURL)
+		return orders, readModel, err
 	}
 	names := stack.DefaultNames()
 	if orders, err = f.local(ctx, names.OrdersDB); err != nil {

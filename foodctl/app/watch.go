@@ -59,14 +59,15 @@ func (c *watchCmd) show(ctx context.Context, collector *status.Collector, screen
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	relays, trouble := newRelays(c.Relays), ""
-	for {
+	for ready := false; ; {
 		counts, err := collector.Read(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err == nil:
-			trouble = ""
+		case err == nil && (ready || collector.Ready()):
+			trouble, ready = "", true
 			screen.Status(counts)
+		case err == nil: // the topic is still being read
 		case err.Error() != trouble:
 			trouble = err.Error()
 			screen.Notice("%v", err)

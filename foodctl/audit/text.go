@@ -14,6 +14,22 @@ import (
 // Write writes the report for people.
 func (r Report) Write(w io.Writer) error {
 	p := &printer{}
+	if !r.Source.CutAt.IsZero() { // or nothing was counted, and zeros would say otherwise
+		p.findings(r)
+	}
+	for _, reason := range r.Undecided {
+		p.line("undecided: %s", reason)
+	}
+	for _, note := range r.Notes {
+		p.line("note: %s", note)
+	}
+	p.line("%s", r.conclusion())
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// findings are what was counted, and what was found wrong.
+func (p *printer) findings(r Report) {
 	p.line("audit of %s at %s, log position %s", r.Topic.Name, r.Source.CutAt.Format(time.DateTime+"Z"), r.Source.CutLSN)
 	p.line("")
 	p.row("source", grouped(r.Source.Events)+" events", plural(r.Source.Orders, "order"))
@@ -25,15 +41,6 @@ func (r Report) Write(w io.Writer) error {
 	p.counts(r)
 	p.tables(r)
 	p.offenders(r)
-	for _, reason := range r.Undecided {
-		p.line("undecided: %s", reason)
-	}
-	for _, note := range r.Notes {
-		p.line("note: %s", note)
-	}
-	p.line("%s", r.conclusion())
-	_, err := io.WriteString(w, p.String())
-	return err
 }
 
 func (r Report) conclusion() string {

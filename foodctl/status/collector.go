@@ -117,13 +117,21 @@ func (c *Collector) Read(ctx context.Context) (Counts, error) {
 	var malformed int64
 	n.Published, n.Duplicates, malformed = c.tail.Counts()
 	n.Duplicates = max(n.Duplicates, ignored)
+	_, errTopic := c.tail.Ready()
 	errWritten := c.written.read(ctx, c.orders, &n)
 	n.Pending = max(0, n.Written-n.Applied)
 	n.P50, n.P99 = c.readLatency(ctx)
 	if malformed > 0 {
 		return n, errors.Join(errApplied, errWritten, fmt.Errorf("%d records of the topic are no events of this system", malformed))
 	}
-	return n, errors.Join(errApplied, errWritten)
+	return n, errors.Join(errApplied, errTopic, errWritten)
+}
+
+// Ready says whether the topic has been read up to where it ended at the beginning: before, too few events count as
+// published.
+func (c *Collector) Ready() bool {
+	ready, _ := c.tail.Ready()
+	return ready
 }
 
 // ReadExactly counts every row of the outbox again. Read counts only the newer ones, and would miss those of a

@@ -36,7 +36,7 @@ func powered(t *testing.T, properties map[string]string) *poweredSystem {
 	volume.Sync()
 	p := setup(t, kafka.Address())
 	s := &poweredSystem{pipeline: p, volume: volume, kafka: kafka, relay: p.relay("relay"), projector: p.projector("projector")}
-	s.traffic = p.traffic(40)
+	s.traffic = p.traffic(20)
 	p.until("orders are taken", s.traffic.ready)
 	return s
 }

@@ -1,10 +1,13 @@
 package ops
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // DatabaseFlags are the kong flags of a program that logs in to a database.
@@ -32,6 +35,17 @@ func (f DatabaseFlags) Login(conn string) (string, error) {
 	}
 	u.User = url.UserPassword(u.User.Username(), password)
 	return u.String(), nil
+}
+
+// BeforeConnect gives a pool's next connection the password that the file holds now (pgxpool.Config.BeforeConnect).
+func (f DatabaseFlags) BeforeConnect(_ context.Context, config *pgx.ConnConfig) (err error) {
+	if f.PasswordFile == "" {
+		return nil
+	}
+	if config.Password, err = Secret(f.PasswordFile); err != nil {
+		return fmt.Errorf("--database-password-file: %w", err)
+	}
+	return nil
 }
 
 // Secret returns what a file holds, without the line end that editors leave.

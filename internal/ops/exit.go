@@ -54,7 +54,21 @@ func silent(err error) bool {
 }
 
 // oneLine takes the line breaks out of a joined error: one line per end of a process is what a log collector can use.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func oneLine(err error) string {
+	var line strings.Builder
+	for part := range strings.Lines(err.Error()) {
+		switch part = strings.TrimSpace(part); {
+		case part == "":
+			continue
+		case strings.HasSuffix(line.String(), ":"):
+			line.WriteByte(' ')
+		case line.Len() > 0:
+			line.WriteString("; ")
+		}
+		line.WriteString(part)
+	}
+	return line.String()
+}
 
 // Signals returns a context that ends at the first SIGINT or SIGTERM. The second one ends the process at once, drained or
 // not, with the code that a shell gives for that signal. The caller must call stop, from which on signals have their

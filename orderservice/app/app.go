@@ -1,5 +1,5 @@
-// Package app is the program orderservice: it takes orders over HTTP and, if asked to, makes its own traffic: simulated customers who walk orders through
-// their whole life.
+// Package app is the program orderservice: it takes orders over HTTP and, if asked to, makes its own traffic: simulated
+// customers who walk orders through their whole life.
 //
 // It promises that what it answered with 2xx is in the orders database, and it needs nothing else: the topic may be away
 // for as long as the disk lasts. It migrates nothing. It may be killed at any moment.

@@ -50,6 +50,7 @@ func (f runFlags) pool(ctx context.Context) (*pgxpool.Pool, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
+	config.BeforeConnect = f.BeforeConnect
 	config.MaxConns = f.Connections
 	if f.Generate && f.Rate == 0 {
 		config.MaxConns += int32(min(f.Writers, 1000)) //nolint:gosec // bounded here

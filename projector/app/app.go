@@ -1,5 +1,5 @@
-// Package app is the program projector: it reads the events of the food orders from Kafka and keeps the read model in Postgres: every event changes it
-// exactly once, whatever is killed and however the partitions move between projectors.
+// Package app is the program projector: it reads the events of the food orders from Kafka and keeps the read model in
+// Postgres: every event changes it exactly once, whatever is killed and however the partitions move between projectors.
 package app
 
 import (
@@ -73,7 +73,7 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return &ops.ExitError{Code: 2, Err: err}
 	}
-	pool, err := view.Connect(ctx, database, int32(2*c.Members+8)) //nolint:gosec // Validate bounds it
+	pool, err := view.Connect(ctx, database, int32(2*c.Members+8), c.BeforeConnect) //nolint:gosec // Validate bounds it
 	if err != nil {
 		return err
 	}

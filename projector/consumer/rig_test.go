@@ -41,7 +41,7 @@ func setup(t testing.TB, partitions int32) *rig {
 
 func (r *rig) connect(conns int32) *pgxpool.Pool {
 	r.Helper()
-	pool, err := view.Connect(r.Context(), r.url, conns)
+	pool, err := view.Connect(r.Context(), r.url, conns, nil)
 	if err != nil {
 		r.Fatal(err)
 	}

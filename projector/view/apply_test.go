@@ -33,7 +33,7 @@ func setup(t *testing.T) *bench {
 
 func connect(t *testing.T, url string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := Connect(t.Context(), url, 6)
+	pool, err := Connect(t.Context(), url, 6, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

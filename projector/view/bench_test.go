@@ -13,7 +13,7 @@ import (
 // writes through to the disk.
 func BenchmarkApply(b *testing.B) {
 	cluster := testenv.NewCluster(b)
-	pool, err := Connect(b.Context(), cluster.ReadModel(), 8)
+	pool, err := Connect(b.Context(), cluster.ReadModel(), 8, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

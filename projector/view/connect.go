@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -24,13 +25,13 @@ const (
 )
 
 // Connect makes a pool of at most conns connections whose sessions have the limits that takeover depends on. It does not
-// connect yet. One connection per partition that is owned, and one for claims, is enough.
-func Connect(ctx context.Context, url string, conns int32) (*pgxpool.Pool, error) {
+// connect yet. Before, if not nil, is called before each connection, to give it a password that has changed. One connection per partition that is owned, and one for claims, is enough.
+func Connect(ctx context.Context, url string, conns int32, before func(context.Context, *pgx.ConnConfig) error) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database URL %s: want postgres://user:password@host:port/readmodel", ops.Redact(url)) // err may hold the password
 	}
-	config.MaxConns = conns
+	config.MaxConns, config.BeforeConnect = conns, before
 	p := config.ConnConfig.RuntimeParams
 	if p["application_name"] == "" {
 		p["application_name"] = "projector"

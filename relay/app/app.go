@@ -1,4 +1,5 @@
-// Package app is the program relay: it publishes the outbox of the orders database to Kafka, each event exactly once and in commit order.
+// Package app is the program relay: it publishes the outbox of the orders database to Kafka, each event exactly once and
+// in commit order.
 //
 // It is crash-only: there is one way to begin, the start protocol (see session), and every error leads to it. So a
 // relay that was killed, one that lost its database or its brokers, and one that is started for the first time all go the
@@ -105,6 +106,9 @@ func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*re
 			"with the characters / @ : # ? % of the password percent-encoded")}
 	}
 	if err := c.Check(); err != nil {
+		return nil, &ops.ExitError{Code: 2, Err: err}
+	}
+	if _, err := c.Login(c.DatabaseURL); err != nil {
 		return nil, &ops.ExitError{Code: 2, Err: err}
 	}
 	registry := ops.Registry()

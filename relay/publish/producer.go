@@ -2,8 +2,9 @@
 //
 // A Producer promises that of two with the same transactional id only the newer can commit (I6), that a transaction with
 // a record that failed is never committed, nor one that would hide that the broker lost records of an earlier one (I7),
-// and that Commit returns nil only when the broker has said so. It does not promise that a Commit which returned an error did not take place: nobody can know. After any error the Producer is of
-// no more use; the next one's start ends what this one left open, and the checkpoint tells what was committed.
+// and that Commit returns nil only when the broker has said so. It does not promise that a Commit which returned an error
+// did not take place: nobody can know. After any error the Producer is of no more use; the next one's start ends what this
+// one left open, and the checkpoint tells what was committed.
 package publish
 
 import (
