@@ -63,6 +63,36 @@ func (s *poweredSystem) resume() {
 	s.until("orders are taken", s.traffic.ready)
 }
 
+// cut lets events arrive behind a sync, writes some partitions to their end, and cuts the power. It returns how many events
+// had been acknowledged. The relay runs on, or starts again afterwards; in that case it is certain that events are lost.
+func (s *poweredSystem) cut(sync func(), written []string, live bool) (acknowledged int64) {
+	s.Helper()
+	for range 5 {
+		s.flowing(50)
+		sync()
+		s.flowing(100)
+		s.quiet()
+		acknowledged = s.committed()
+		if !live {
+			s.relay.stop()
+		}
+		s.write(written)
+		s.lose()
+		s.kafka.Start()
+		if live {
+			return acknowledged
+		}
+		left := s.committed()
+		s.relay.start()
+		if left < acknowledged {
+			return acknowledged
+		}
+		s.resume() // the kernel was quicker, and had written them
+	}
+	s.Fatal("the kernel writes everything before the power is cut")
+	return 0
+}
+
 // syncQuiet writes the whole volume to the disk while no transaction is open.
 func (s *poweredSystem) syncQuiet() {
 	s.Helper()
@@ -80,15 +110,21 @@ func (s *poweredSystem) syncInside() {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	for open := false; !open; {
-		s.pauseInTransaction(s.relay)
-		s.volume.Sync()
-		producers, err := admin.DescribeProducers(s.Context(), kadm.TopicsSet{s.topic: nil}) // its end may have been on its way
+	open := func() (is bool) {
+		producers, err := admin.DescribeProducers(s.Context(), kadm.TopicsSet{s.topic: nil})
 		if err != nil {
 			s.Fatal(err)
 		}
-		producers.EachProducer(func(p kadm.DescribedProducer) { open = open || p.CurrentTxnStartOffset >= 0 })
-		s.relay.signal(syscall.SIGCONT)
+		producers.EachProducer(func(p kadm.DescribedProducer) { is = is || p.CurrentTxnStartOffset >= 0 })
+		return is
+	}
+	for done := false; !done; s.relay.signal(syscall.SIGCONT) {
+		s.pauseInTransaction(s.relay)
+		// Before, or its records may have been on their way yet; and after, or its end may have been.
+		if open() {
+			s.volume.Sync()
+			done = open()
+		}
 	}
 }
 

@@ -53,20 +53,7 @@ func TestPowerLossWithoutFlushIsRefusedAndMendedByRecover_I7(t *testing.T) {
 		// might, without knowing, when its next one is aborted.)
 		{"events alone, inside a transaction", s.syncInside, []string{transactions, checkpoints}, false, "of which no coordinator knows"},
 	} {
-		s.flowing(50)
-		lost.sync()
-		s.flowing(100)
-		s.quiet()
-		acknowledged := s.committed()
-		if !lost.live {
-			s.relay.stop()
-		}
-		s.write(lost.written)
-		s.lose()
-		s.kafka.Start()
-		if !lost.live {
-			s.relay.start()
-		}
+		acknowledged := s.cut(lost.sync, lost.written, lost.live)
 		s.relay.wanted = false
 		s.resume()
 		refusal := s.refusal(lost.says)
