@@ -35,8 +35,8 @@ const (
 	// is sent when it fills a request, and when the transaction ends. Without it, each record would be sent as soon as it
 	// is there, and if the broker puts the first request off, as it does while it still ends the transaction before, it
 	// refuses those behind it as out of order; they are sent again, and each such refusal is an error line in its log.
-	// So it is as long as a transaction may be open.
-	linger = 500 * time.Millisecond
+	// How long a small transaction stays open is a matter of a millisecond on an idle machine, and of many on a busy one.
+	linger = 100 * time.Millisecond
 	// maxBufferedBytes bounds the records that wait for the broker's answer; Add blocks above it.
 	maxBufferedBytes = 8 << 20
 	// envelope is what a record may take besides its key, value and headers: batch and record framing, generously.
