@@ -258,7 +258,7 @@ func TestStandbyTakesOver_I6(t *testing.T) {
 // TestLargeTransactionIsSplitAtARecordedPlace_I3: killed between the parts, it goes on behind the last one.
 func TestLargeTransactionIsSplitAtARecordedPlace_I3(t *testing.T) {
 	t.Parallel()
-	const rows = 50_000 // so many parts that three of them are over long before the last
+	const rows = 20_000 // so many parts that three of them are over long before the last
 	s := setup(t)
 	s.limits.softEvents, s.limits.hardEvents = 100, 500
 	_, stop := s.start()
@@ -282,7 +282,7 @@ func TestLargeTransactionIsSplitAtARecordedPlace_I3(t *testing.T) {
 	s.start()
 	for i, m := range s.published() {
 		if m.Source.Last != (m.Version == rows) && m.Source.Commit > 0 && i > 1 {
-			t.Fatalf("version %d of 50000: last of its transaction is %v", m.Version, m.Source.Last)
+			t.Fatalf("version %d of 20000: last of its transaction is %v", m.Version, m.Source.Last)
 		}
 	}
 }
