@@ -27,11 +27,12 @@ func TestWatchCountsForItselfAndSeesATakeover(t *testing.T) {
 	relays := fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", two.Relay, two.Relay+1)
 	watch := foodctl(t, "watch", "--json", "--data-dir", dir, fmt.Sprintf("--postgres-port=%d", ports.Postgres),
 		"--brokers", fmt.Sprintf("127.0.0.1:%d", ports.Broker), "--relays", relays)
+	// The notice comes once, and may come before the first counts: what is passed over is gone.
+	active := watch.until("who publishes", func(l line) bool { return strings.HasSuffix(l.Notice, " publishes") })
 	seen := watch.until("counts of its own", func(l line) bool { return l.Applied > 0 })
 	if seen.Written < seen.Applied {
 		t.Errorf("%d applied of %d written", seen.Applied, seen.Written)
 	}
-	active := watch.until("who publishes", func(l line) bool { return strings.HasSuffix(l.Notice, " publishes") })
 	address, _, _ := strings.Cut(active.Notice, " ")
 	pauseRelay(t, up.Process.Pid, address) // one that is killed may be back before anybody has looked
 	watch.until("the silence", func(l line) bool { return strings.HasPrefix(l.Notice, address+" publishes no longer") })

@@ -31,12 +31,12 @@ const (
 	// transactionTimeout is after how long the broker aborts a transaction that nobody ends. It must be longer than a
 	// batch can take, and it is how long readers wait for the transaction of a relay that died and was not replaced.
 	transactionTimeout = 30 * time.Second
-	// linger keeps the first records of a small transaction together in one request. It delays nothing: what is buffered
-	// is sent when it fills a request, and when the transaction ends. Without it, each record would be sent as soon as it
-	// is there, and if the broker puts the first request off, as it does while it still ends the transaction before, it
-	// refuses those behind it as out of order; they are sent again, and each such refusal is an error line in its log.
-	// How long a small transaction stays open is a matter of a millisecond on an idle machine, and of many on a busy one.
-	linger = 100 * time.Millisecond
+	// linger keeps the records of a small transaction together in one request. It is longer than any transaction is open and
+	// delays nothing: what is buffered is sent when it fills a request, when Add blocks, and when the transaction ends.
+	// Were it shorter, a request would be sent before all is there, and if the broker puts that one off, as it may while it
+	// still ends the transaction before, it refuses those behind it as out of order; they are sent again, and each such
+	// refusal is an error line in its log.
+	linger = 5 * time.Second
 	// maxBufferedBytes bounds the records that wait for the broker's answer; Add blocks above it.
 	maxBufferedBytes = 8 << 20
 	// envelope is what a record may take besides its key, value and headers: batch and record framing, generously.
