@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -11,7 +12,21 @@ type LSN uint64
 
 // String formats the position as Postgres does: two hexadecimal halves, e.g. 16/B374D848.
 func (l LSN) String() string {
-	return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l))
+	return string(l.Append(nil))
+}
+
+// Append appends what String returns.
+func (l LSN) Append(b []byte) []byte {
+	b = appendHex(b, uint32(l>>32))
+	return appendHex(append(b, '/'), uint32(l))
+}
+
+func appendHex(b []byte, n uint32) []byte {
+	const digits = "0123456789ABCDEF"
+	for shift := max(0, bits.Len32(n)-1) &^ 3; shift >= 0; shift -= 4 {
+		b = append(b, digits[n>>shift&15])
+	}
+	return b
 }
 
 // ParseLSN reads what String writes and what Postgres prints.

@@ -1,4 +1,4 @@
-// Package topic shapes an event as a Kafka record, in both directions: the relay writes with Record, the projector and
+// Package topic shapes an event as a Kafka record, in both directions: the relay writes with an Encoder, the projector and
 // the audit read with Parse.
 //
 // A record's key is the order's id, so that one order stays in one partition; its value is the outbox payload, byte for
@@ -68,7 +68,7 @@ type Message struct {
 // ErrMalformed is wrapped by every error of Parse.
 var ErrMalformed = errors.New("malformed record")
 
-// ErrUnpublishable is wrapped by every error of Record.
+// ErrUnpublishable is wrapped by every error of Encoder.Append.
 var ErrUnpublishable = errors.New("the outbox row cannot be published")
 
 // Parse reads the event in a record. The payload is not decoded; event.Event.Data does that.

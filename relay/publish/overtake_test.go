@@ -13,10 +13,7 @@ func TestEpochThatWasGivenOutBeforeIsNotUsed_I6(t *testing.T) {
 	t.Parallel()
 	k, cluster := setupFaulty(t)
 	p := k.open()
-	id, old, err := p.client.ProducerID(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	id, old := p.sender.producer, p.sender.epoch
 	k.add(p, k.rows(p, 0, 1, 2))
 	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 		t.Fatal(err)
@@ -28,7 +25,7 @@ func TestEpochThatWasGivenOutBeforeIsNotUsed_I6(t *testing.T) {
 	if _, err := p.Commit(t.Context(), k.checkpoint(2)); err != nil {
 		t.Fatal(err)
 	}
-	_, newest, _ := p.client.ProducerID(t.Context())
+	newest := p.sender.epoch
 	p.Close()
 
 	var again atomic.Int64

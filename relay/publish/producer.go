@@ -8,9 +8,7 @@
 package publish
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,18 +29,12 @@ const (
 	// transactionTimeout is after how long the broker aborts a transaction that nobody ends. It must be longer than a
 	// batch can take, and it is how long readers wait for the transaction of a relay that died and was not replaced.
 	transactionTimeout = 30 * time.Second
-	// linger keeps the records of a small transaction together in one request. It is longer than any transaction is open and
-	// delays nothing: what is buffered is sent when it fills a request, when Add blocks, and when the transaction ends.
-	// Were it shorter, a request would be sent before all is there, and if the broker puts that one off, as it may while it
-	// still ends the transaction before, it refuses those behind it as out of order; they are sent again, and each such
-	// refusal is an error line in its log.
-	linger = 5 * time.Second
-	// maxBufferedBytes bounds the records that wait for the broker's answer; Add blocks above it.
-	maxBufferedBytes = 8 << 20
-	// envelope is what a record may take besides its key, value and headers: batch and record framing, generously.
-	envelope = 1024
-	// headerEnvelope is what a header may take besides its name and value: their lengths.
-	headerEnvelope = 2 * binary.MaxVarintLen32
+	// batchBytes is when a record batch is full, before compression. Larger: less work for the brokers, more memory.
+	batchBytes = 512 << 10
+	// maxQueuedBytes bounds the batches that wait for the broker's answer; Add blocks above it.
+	maxQueuedBytes = 4 << 20
+	// frame is what a record in a batch of its own takes besides its key, value and headers, generously.
+	frame = batchHeader + 64
 )
 
 // Config says where a Producer writes.
@@ -64,155 +56,128 @@ var ErrLogCut = errors.New("the broker has lost records that it had acknowledged
 
 // Producer is a transactional producer. Its methods, Close apart, are for one goroutine.
 type Producer struct {
-	client      *kgo.Client
-	topic       Topic
-	config      Config
-	partitioner kgo.TopicPartitioner
-	last        [][]byte // per partition, the id of the last event added
-	trace       trace
+	client     *kgo.Client
+	topic      Topic
+	config     Config
+	encoder    *topic.Encoder
+	all        []*partition
+	partitions []*partition // of them, the events' topic's, by number
+	checkpoint *partition   // and the checkpoint topic's
+	sender     *sender
+	trace      trace
 
-	mu     sync.Mutex          // guards what follows
-	failed error               // the first error of any record
-	acked  map[partition]int64 // the offset of the last record that the broker has acknowledged
+	headers, scratch []byte // memory that is used again
 
+	stop  context.CancelFunc
 	close sync.Once
-}
-
-type partition struct {
-	topic  string
-	number int32
 }
 
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
 // left open.
 func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
-	for {
-		client, err := takeOver(ctx, config, t)
-		if err != nil {
-			return nil, err
-		}
-		epoch, behind, err := overtaken(ctx, client, t.Name, config.CheckpointTopic)
-		if err == nil && !behind {
-			return newProducer(ctx, client, config, t), nil
-		}
-		if err == nil {
-			config.Log.Warn("the broker gave out an epoch again", "topic", t.Name)
-			err = overtake(ctx, client, config.TransactionalID, epoch)
-		}
-		client.Close()
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic) *Producer {
-	return &Producer{
-		client: client,
-		topic:  t,
-		config: config,
-		// The partitioner that the client would use by default, and Java's: murmur2 of the key. It is asked here, because
-		// the checkpoint names the last event of each partition before the broker has answered.
-		partitioner: kgo.StickyKeyPartitioner(nil).ForTopic(t.Name),
-		last:        make([][]byte, t.Partitions),
-		trace:       newTrace(ctx, config.Log),
-		acked:       make(map[partition]int64),
-	}
-}
-
-// takeOver takes the transactional id over. (franz-go would do so only with the first record.)
-func takeOver(ctx context.Context, config Config, t Topic) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(config.Security.Options(),
 		kgo.SeedBrokers(config.Brokers...),
 		kgo.ClientID("relay"),
 		clientLog(config.Log),
-		kgo.TransactionalID(config.TransactionalID),
-		kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(linger),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(t.MaxMessageBytes),
-		kgo.MaxBufferedBytes(max(maxBufferedBytes, 2*int(t.MaxMessageBytes))),
-		kgo.MaxBufferedRecords(1<<20), // the bytes are the bound
-		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, takeOverWithin, errStuck)
-	defer cancel()
-	if _, _, err := client.ProducerID(ctx); err != nil {
-		client.Close()
-		return nil, fmt.Errorf("take over transactional id %s: %w", config.TransactionalID, cmp.Or(context.Cause(ctx), err))
+	p := newProducer(ctx, client, config, t)
+	err = p.takeOver(ctx)
+	if err == nil {
+		err = p.sender.lookUp(ctx)
 	}
-	return client, nil
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go p.sender.run(ctx)
+	return p, nil
+}
+
+func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic) *Producer {
+	p := &Producer{
+		client: client, topic: t, config: config,
+		encoder: topic.NewEncoder(config.Source),
+		trace:   newTrace(ctx, config.Log),
+		sender:  newSender(client, config, t),
+	}
+	for n := range t.Partitions {
+		p.all = append(p.all, &partition{topic: t.Name, number: int32(n), acked: -1})
+	}
+	p.all = append(p.all, &partition{topic: config.CheckpointTopic, acked: -1})
+	p.partitions, p.checkpoint = p.all[:t.Partitions], p.all[t.Partitions]
+	return p
 }
 
 // Close ends the client. Calls under way return an error.
 func (p *Producer) Close() {
-	p.close.Do(p.client.Close)
+	p.close.Do(func() {
+		p.stop()
+		p.client.Close()
+		<-p.sender.done
+	})
 }
 
-// Begin starts a transaction.
-func (p *Producer) Begin() error {
-	if err := p.client.BeginTransaction(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	return nil
-}
-
-// Add adds an event to the transaction, and returns its size in bytes. The row's memory belongs to the producer until
-// Commit returns. It returns an error that wraps ErrTooLarge for an event that cannot be published; other errors may be
-// of earlier events.
+// Add adds an event to the transaction, and returns its size in bytes. It copies what it needs of the row. It returns an
+// error that wraps ErrTooLarge for an event that cannot be published; other errors may be of earlier events.
 func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
-	src.Name = p.config.Source
-	r, err := topic.Record(p.topic.Name, row, src)
-	if err != nil {
+	var err error
+	if p.headers, err = p.encoder.Append(p.headers[:0], row, src); err != nil {
 		return 0, err
 	}
-	size := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		size += len(h.Key) + len(h.Value) + headerEnvelope
-	}
-	if size+envelope > int(p.topic.MaxMessageBytes) {
+	size := len(row.AggregateID) + len(row.Payload) + len(p.headers)
+	if size+frame > int(p.topic.MaxMessageBytes) {
 		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
 			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, p.topic.Name, p.topic.MaxMessageBytes)
 	}
-	r.Partition = int32(p.Partition(r.Key))
-	p.last[r.Partition] = row.ID
-	p.trace.add(row, src.Commit, r)
-	p.client.Produce(ctx, r, p.promise)
-	return size, p.err()
+	to := p.partitions[p.Partition(row.AggregateID)]
+	if to.open.count > 0 && len(to.open.records)+size+frame > min(batchBytes, int(p.topic.MaxMessageBytes)) {
+		if err := p.sender.wait(ctx, maxQueuedBytes); err != nil {
+			return 0, err
+		}
+		p.sender.enqueue(p.seal(to))
+	}
+	to.open.add(src.Committed.UnixMilli(), row.AggregateID, row.Payload, p.headers)
+	to.last = append(to.last[:0], row.ID...)
+	p.trace.add(row, src.Commit, to)
+	return size, p.sender.err()
 }
 
 // Partition returns where the events with a key go.
-func (p *Producer) Partition(key []byte) int {
-	return p.partitioner.Partition(&kgo.Record{Key: key}, p.topic.Partitions)
+func (p *Producer) Partition(key []byte) int { return partitionOf(key, len(p.partitions)) }
+
+// seal finishes the open batch of a partition.
+func (p *Producer) seal(to *partition) *sealed {
+	b := &sealed{partition: to, count: to.open.count, sequence: to.sequence}
+	to.sequence += b.count
+	b.wire, p.scratch = to.open.seal(p.sender.memory(), p.scratch)
+	p.trace.sealed(b)
+	return b
 }
 
-// Commit adds the checkpoint as the transaction's last record and commits both (I4). It fills in the checkpoint's last
-// events and returns the checkpoint as it was written.
+// Commit adds the checkpoint to the transaction and commits both (I4). It fills in the checkpoint's last events and returns
+// the checkpoint as it was written.
 //
 // The order is the proof. Were the checkpoint written after the commit, a crash between the two would publish the events
-// again; were the failures looked at after it, a transaction that lacks an event would be committed with a checkpoint
-// that claims it: franz-go commits what succeeded (its EndTransaction does not ask about the rest).
+// again; were the acknowledgements not waited for, a transaction that lacks an event would be committed with a checkpoint
+// that claims it: the broker commits what it has.
 func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
 	cp.LastEvents = slices.Clone(cp.LastEvents)
-	for i, id := range p.last {
-		if id != nil {
-			cp.LastEvents[i] = string(id)
+	for i, part := range p.partitions {
+		if len(part.last) > 0 {
+			cp.LastEvents[i] = string(part.last)
 		}
 	}
 	value, err := cp.Marshal()
 	if err != nil {
 		return cp, err
 	}
-	p.client.Produce(ctx, &kgo.Record{Topic: p.config.CheckpointTopic, Key: []byte(cp.Slot), Value: value}, p.promise)
-	if err := p.client.Flush(ctx); err != nil {
-		return cp, fmt.Errorf("flush: %w", err)
-	}
-	if err := p.err(); err != nil {
+	p.checkpoint.open.add(time.Now().UnixMilli(), []byte(cp.Slot), value, noHeaders)
+	if err := p.flush(ctx); err != nil {
 		return cp, err
 	}
 	crash.At(crash.Flushed)
@@ -220,39 +185,27 @@ func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint
 	// the client is closed, and with it everything that this producer could still do.
 	stop := context.AfterFunc(ctx, p.Close)
 	defer stop()
-	if err := p.client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
+	if err := p.endTransaction(context.WithoutCancel(ctx)); err != nil {
 		return cp, fmt.Errorf("commit: %w", err)
 	}
-	clear(p.last)
+	for _, part := range p.partitions {
+		part.last = part.last[:0]
+	}
 	p.trace.committed(ctx)
 	return cp, nil
 }
 
-// promise takes the broker's answer for a record. The answers of a partition come in the order of its records.
-//
-// A broker without replicas can come back from a power loss with a shorter log, and this producer's session goes on as if
-// nothing had been: the gates are looked at at a start only. But nobody else writes to these topics, so offsets only rise,
-// and where one does not, records before it are gone. Committed, the transaction would hide them behind its checkpoint.
-func (p *Producer) promise(r *kgo.Record, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	at := partition{r.Topic, r.Partition}
-	last, known := p.acked[at]
-	switch {
-	case err != nil:
-		err = fmt.Errorf("produce: %w", err)
-	case known && r.Offset <= last:
-		err = fmt.Errorf("%w: %s/%d took a record at offset %d, after offset %d", ErrLogCut, r.Topic, r.Partition, r.Offset, last)
-	default:
-		p.acked[at] = r.Offset
-	}
-	if p.failed == nil {
-		p.failed = err
-	}
-}
+// noHeaders is a record's count of no headers.
+var noHeaders = []byte{0}
 
-func (p *Producer) err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failed
+// flush sends what was added and waits until the brokers have acknowledged it.
+func (p *Producer) flush(ctx context.Context) error {
+	var rest []*sealed
+	for _, part := range p.all {
+		if part.open.count > 0 {
+			rest = append(rest, p.seal(part))
+		}
+	}
+	p.sender.enqueue(rest...)
+	return p.sender.wait(ctx, 0)
 }

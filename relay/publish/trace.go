@@ -1,11 +1,10 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"strconv"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
@@ -20,17 +19,31 @@ type trace struct {
 
 type traced struct {
 	row    outbox.Row
-	commit outbox.LSN  // of the source transaction; 0 for a row that was read from the table
-	record *kgo.Record // has its offset when the client has flushed it
+	commit outbox.LSN // of the source transaction; 0 for a row that was read from the table
+	to     *partition
+	batch  *sealed // nil until it is sealed; has its offset when the broker has acknowledged it
+	place  int64   // in the batch
 }
 
 func newTrace(ctx context.Context, log *slog.Logger) trace {
 	return trace{log: log, on: log.Enabled(ctx, slog.LevelDebug)}
 }
 
-func (t *trace) add(row outbox.Row, commit outbox.LSN, r *kgo.Record) {
+// add keeps an event that was just added to a partition's open batch.
+func (t *trace) add(row outbox.Row, commit outbox.LSN, to *partition) {
 	if t.on {
-		t.open = append(t.open, traced{row, commit, r})
+		row.AggregateID, row.ID = bytes.Clone(row.AggregateID), bytes.Clone(row.ID)
+		row.Version, row.Type = bytes.Clone(row.Version), bytes.Clone(row.Type)
+		t.open = append(t.open, traced{row: row, commit: commit, to: to, place: int64(to.open.count) - 1})
+	}
+}
+
+// sealed notes which batch a partition's events have gone into.
+func (t *trace) sealed(b *sealed) {
+	for i := range t.open {
+		if e := &t.open[i]; e.batch == nil && e.to == b.partition {
+			e.batch = b
+		}
 	}
 }
 
@@ -40,7 +53,7 @@ func (t *trace) committed(ctx context.Context) {
 		attrs := []slog.Attr{
 			slog.String("order_id", string(e.row.AggregateID)), slog.String("event_id", string(e.row.ID)),
 			slog.Int64("version", version), slog.String("event_type", string(e.row.Type)),
-			slog.Int("partition", int(e.record.Partition)), slog.Int64("offset", e.record.Offset),
+			slog.Int("partition", int(e.to.number)), slog.Int64("offset", e.batch.offset+e.place),
 		}
 		if e.commit > 0 {
 			attrs = append(attrs, slog.String("lsn", e.commit.String()))

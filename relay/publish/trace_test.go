@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
@@ -107,10 +106,10 @@ func TestEventsOfATransactionThatWasFencedAreNotTold(t *testing.T) {
 //nolint:paralleltest // AllocsPerRun counts what the whole process allocates
 func TestTellingCostsNothingAboveDebug(t *testing.T) {
 	trace := newTrace(t.Context(), slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil)))
-	row, record := outbox.Row{ID: []byte("id"), Payload: []byte("{}")}, new(kgo.Record)
+	row, to := outbox.Row{ID: []byte("id"), Payload: []byte("{}")}, new(partition)
 	got := testing.AllocsPerRun(10, func() {
 		for range 1000 {
-			trace.add(row, 7, record)
+			trace.add(row, 7, to)
 		}
 		trace.committed(t.Context())
 	})

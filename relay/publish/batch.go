@@ -1,0 +1,105 @@
+package publish
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math/bits"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// The layout of a record batch (Kafka's protocol guide, section "Record Batch"; KIP-98): the header's fields are at fixed
+// places, and the checksum covers everything behind it.
+const (
+	batchHeader = 61 // bytes in front of the records
+
+	atLength        = 8
+	atLeaderEpoch   = 12
+	atMagic         = 16
+	atChecksum      = 17
+	atAttributes    = 21
+	atLastDelta     = 23
+	atBaseTimestamp = 27
+	atMaxTimestamp  = 35
+	atProducerID    = 43
+	atProducerEpoch = 51
+	atBaseSequence  = 53
+	atCount         = 57
+
+	magic         = 2
+	transactional = 1 << 4 // an attribute; the lowest three bits are the compression
+	snappy        = 2
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// open is a batch that records are added to.
+type open struct {
+	records   []byte
+	count     int32
+	base, top int64 // timestamps in milliseconds: of the first record, and the highest
+}
+
+// add appends a record. Headers are as topic.Encoder writes them.
+func (o *open) add(timestamp int64, key, value, headers []byte) {
+	if o.count == 0 {
+		o.base, o.top = timestamp, timestamp
+	}
+	o.top = max(o.top, timestamp)
+	after, delta := timestamp-o.base, int64(o.count)
+	size := 1 + varint(after) + varint(delta) + varint(int64(len(key))) + len(key) + varint(int64(len(value))) + len(value) + len(headers)
+	b := binary.AppendVarint(o.records, int64(size))
+	b = append(b, 0) // attributes, of which there are none
+	b = binary.AppendVarint(b, after)
+	b = binary.AppendVarint(b, delta)
+	b = binary.AppendVarint(b, int64(len(key)))
+	b = append(b, key...)
+	b = binary.AppendVarint(b, int64(len(value)))
+	b = append(b, value...)
+	o.records = append(b, headers...)
+	o.count++
+}
+
+// varint is how many bytes binary.AppendVarint appends for n.
+func varint(n int64) int {
+	zigzag := uint64(n)<<1 ^ uint64(n>>63)
+	return (bits.Len64(zigzag|1) + 6) / 7
+}
+
+// sealed is a batch that is ready to be sent, except for what depends on the transaction: see number.
+type sealed struct {
+	partition *partition
+	wire      []byte
+	count     int32
+	sequence  int32
+	offset    int64 // of its first record; known when the broker has acknowledged it
+}
+
+// seal finishes the batch into the memory of to, and empties it. scratch is memory for the time of the call.
+func (o *open) seal(to, scratch []byte) (wire, usedScratch []byte) {
+	const header = batchHeader
+	compressed := s2.EncodeSnappy(scratch[:cap(scratch)], o.records)
+	records, attributes := compressed, uint16(transactional|snappy)
+	if len(compressed) >= len(o.records) {
+		records, attributes = o.records, transactional
+	}
+	wire = append(append(to[:0], make([]byte, header)...), records...)
+	binary.BigEndian.PutUint32(wire[atLength:], uint32(len(wire)-atLeaderEpoch))
+	binary.BigEndian.PutUint32(wire[atLeaderEpoch:], ^uint32(0)) // the broker fills it in
+	wire[atMagic] = magic
+	binary.BigEndian.PutUint16(wire[atAttributes:], attributes)
+	binary.BigEndian.PutUint32(wire[atLastDelta:], uint32(o.count-1))
+	binary.BigEndian.PutUint64(wire[atBaseTimestamp:], uint64(o.base))
+	binary.BigEndian.PutUint64(wire[atMaxTimestamp:], uint64(o.top))
+	binary.BigEndian.PutUint32(wire[atCount:], uint32(o.count))
+	o.records, o.count = o.records[:0], 0
+	return wire, compressed
+}
+
+// number fills in who produces the batch, and in which place. It may be done again.
+func (s *sealed) number(id int64, epoch int16) {
+	binary.BigEndian.PutUint64(s.wire[atProducerID:], uint64(id))
+	binary.BigEndian.PutUint16(s.wire[atProducerEpoch:], uint16(epoch))
+	binary.BigEndian.PutUint32(s.wire[atBaseSequence:], uint32(s.sequence))
+	binary.BigEndian.PutUint32(s.wire[atChecksum:], crc32.Checksum(s.wire[atAttributes:], castagnoli))
+}

@@ -1,0 +1,363 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	produceTimeout = 10 * time.Second // what the leader may wait for its followers
+	putOff         = time.Millisecond // before asking again a broker that still ends the transaction before
+	putOffMost     = 20 * time.Millisecond
+	retryPause     = 100 * time.Millisecond // before looking for the leaders again
+)
+
+// sender sends what is sealed, batch by batch.
+//
+// A broker has one request of ours at a time, and in it at most one batch of a partition. So a batch that is put off has
+// nothing behind it that the broker would have to refuse as out of order, and what is sent again has the same place. It
+// costs no time: while a request is under way, the next batches are filled.
+type sender struct {
+	client *kgo.Client
+	id     string // the transactional id
+	log    *slog.Logger
+
+	topics  map[string]*topicInfo // by name; owned by run once it runs
+	topicID map[[16]byte]*topicInfo
+
+	mu sync.Mutex // guards what follows
+	// producer and epoch are those of the transaction that is open, or begins next. They change when nothing is queued.
+	producer int64
+	epoch    int16
+	queued   []*partition // those with a queue
+	size     int          // bytes in the queues
+	failed   error        // the first error; nothing is sent after it
+	free     [][]byte     // memory of batches that were acknowledged
+
+	wake     chan struct{} // holds one token when there is something to send
+	progress chan struct{} // holds one token when a round was answered, or all has failed
+	done     chan struct{} // closed when run has returned
+}
+
+// topicInfo is what the brokers say of a topic.
+type topicInfo struct {
+	name    string
+	id      [16]byte
+	leaders []int32
+}
+
+func newSender(client *kgo.Client, config Config, t Topic) *sender {
+	s := &sender{
+		client: client, id: config.TransactionalID, log: config.Log,
+		topics: map[string]*topicInfo{
+			t.Name:                 {name: t.Name, leaders: make([]int32, t.Partitions)},
+			config.CheckpointTopic: {name: config.CheckpointTopic, leaders: make([]int32, 1)},
+		},
+		topicID:  make(map[[16]byte]*topicInfo),
+		wake:     make(chan struct{}, 1),
+		progress: make(chan struct{}, 1),
+		done:     make(chan struct{}),
+	}
+	return s
+}
+
+// is sets who produces from now on. Nothing may be queued.
+func (s *sender) is(producer int64, epoch int16) {
+	s.mu.Lock()
+	s.producer, s.epoch = producer, epoch
+	s.mu.Unlock()
+}
+
+func (s *sender) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// enqueue takes batches over, all of them before the next round is made up.
+func (s *sender) enqueue(batches ...*sealed) {
+	s.mu.Lock()
+	for _, b := range batches {
+		if len(b.partition.queue) == 0 {
+			s.queued = append(s.queued, b.partition)
+		}
+		b.partition.queue = append(b.partition.queue, b)
+		s.size += len(b.wire)
+	}
+	s.mu.Unlock()
+	token(s.wake)
+}
+
+// memory is what a batch can be written into; nil if none is free.
+func (s *sender) memory() (b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free) - 1; n >= 0 {
+		b, s.free = s.free[n], s.free[:n]
+	}
+	return b
+}
+
+// wait returns when no more than so many bytes are queued. For 0, everything has been acknowledged.
+func (s *sender) wait(ctx context.Context, most int) error {
+	for {
+		s.mu.Lock()
+		size, err := s.size, s.failed
+		s.mu.Unlock()
+		if err != nil || size <= most {
+			return err
+		}
+		select {
+		case <-s.progress:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for Kafka's acknowledgement: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// run sends until ctx ends or something fails for good.
+func (s *sender) run(ctx context.Context) {
+	defer close(s.done)
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			s.fail(context.Cause(ctx))
+			return
+		}
+		if err := s.drain(ctx); err != nil {
+			s.fail(err)
+			return
+		}
+	}
+}
+
+func (s *sender) fail(err error) {
+	s.mu.Lock()
+	s.failed = err
+	s.mu.Unlock()
+	token(s.progress)
+}
+
+// drain sends rounds until the queues are empty.
+func (s *sender) drain(ctx context.Context) error {
+	pause, since := putOff, time.Now()
+	for {
+		round := s.round()
+		if len(round) == 0 {
+			return nil
+		}
+		again, err := s.send(ctx, round)
+		token(s.progress)
+		switch {
+		case err != nil:
+			return err
+		case again == nil:
+			pause, since = putOff, time.Now()
+			continue
+		case time.Since(since) > transactionTimeout:
+			return fmt.Errorf("produce, for %v, until the broker must have aborted the transaction: %w", transactionTimeout, again)
+		case errors.Is(again, kerr.ConcurrentTransactions):
+			pause = min(2*pause, putOffMost)
+		default:
+			pause = retryPause
+			if err := s.lookUp(ctx); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// round is the first batch of each queue, numbered.
+func (s *sender) round() []*sealed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var round []*sealed
+	for _, p := range s.queued {
+		p.queue[0].number(s.producer, s.epoch)
+		round = append(round, p.queue[0])
+	}
+	return round
+}
+
+// send sends the batches to their leaders, all at once, and takes what was acknowledged from the queues. It returns in
+// again the error of one that may be sent again, and in err one after which the transaction cannot be committed.
+func (s *sender) send(ctx context.Context, round []*sealed) (again, err error) {
+	byLeader := make(map[int32][]*sealed)
+	for _, b := range round {
+		leader := s.topics[b.partition.topic].leaders[b.partition.number]
+		byLeader[leader] = append(byLeader[leader], b)
+	}
+	results := make(chan result, len(byLeader))
+	for leader, batches := range byLeader {
+		if len(byLeader) == 1 {
+			results <- s.ask(ctx, leader, batches)
+			break
+		}
+		go func() { results <- s.ask(ctx, leader, batches) }()
+	}
+	for range byLeader {
+		r := <-results
+		for i, b := range r.batches {
+			switch e := r.errors[i]; {
+			case e == nil:
+				err = errors.Join(err, s.acknowledged(b))
+			case retriable(e):
+				again = e
+			default:
+				err = errors.Join(err, fmt.Errorf("produce to %s/%d: %w", b.partition.topic, b.partition.number, e))
+			}
+		}
+	}
+	return again, err
+}
+
+// result is what a leader has answered, batch by batch.
+type result struct {
+	batches []*sealed
+	errors  []error
+}
+
+// ask sends batches to a leader and waits for its answer.
+func (s *sender) ask(ctx context.Context, leader int32, batches []*sealed) result {
+	r := result{batches, make([]error, len(batches))}
+	answer, err := s.client.Broker(int(leader)).Request(ctx, s.request(batches))
+	if err != nil {
+		if ctx.Err() == nil {
+			err = &networkError{err}
+		}
+		for i := range r.errors {
+			r.errors[i] = err
+		}
+		return r
+	}
+	for i, b := range batches {
+		r.errors[i] = s.find(answer.(*kmsg.ProduceResponse), b)
+	}
+	return r
+}
+
+// request is the request for batches. It names the topics by name and id; the version decides which is sent (KIP-516).
+func (s *sender) request(batches []*sealed) *kmsg.ProduceRequest {
+	request := kmsg.NewPtrProduceRequest()
+	request.TransactionID, request.Acks, request.TimeoutMillis = &s.id, -1, int32(produceTimeout.Milliseconds())
+	for _, b := range batches {
+		n := len(request.Topics) - 1
+		if n < 0 || request.Topics[n].Topic != b.partition.topic {
+			t := kmsg.NewProduceRequestTopic()
+			t.Topic, t.TopicID = b.partition.topic, s.topics[b.partition.topic].id
+			request.Topics, n = append(request.Topics, t), n+1
+		}
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Partition, p.Records = b.partition.number, b.wire
+		request.Topics[n].Partitions = append(request.Topics[n].Partitions, p)
+	}
+	return request
+}
+
+// find takes the answer for a batch.
+func (s *sender) find(answer *kmsg.ProduceResponse, b *sealed) error {
+	for _, t := range answer.Topics {
+		if info := s.topicID[t.TopicID]; t.Topic != b.partition.topic && (info == nil || info.name != b.partition.topic) {
+			continue
+		}
+		for _, p := range t.Partitions {
+			if p.Partition == b.partition.number {
+				b.offset = p.BaseOffset
+				return kerr.ErrorForCode(p.ErrorCode)
+			}
+		}
+	}
+	return errors.New("the broker has not answered for it")
+}
+
+// acknowledged takes the first batch from its partition's queue.
+//
+// A broker without replicas can come back from a power loss with a shorter log, and this producer's session goes on as if
+// nothing had been: the gates are looked at at a start only. But nobody else writes to these topics, so offsets only rise,
+// and where one does not, records before it are gone. Committed, the transaction would hide them behind its checkpoint.
+func (s *sender) acknowledged(b *sealed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := b.partition
+	p.queue = slices.Delete(p.queue, 0, 1)
+	if len(p.queue) == 0 {
+		s.queued = slices.DeleteFunc(s.queued, func(q *partition) bool { return q == p })
+	}
+	s.size -= len(b.wire)
+	s.free, b.wire = append(s.free, b.wire), nil
+	if b.offset <= p.acked {
+		return fmt.Errorf("%w: %s/%d took a record at offset %d, after offset %d", ErrLogCut, p.topic, p.number, b.offset, p.acked)
+	}
+	p.acked = b.offset + int64(b.count) - 1
+	return nil
+}
+
+// networkError is one between this client and a broker: nobody knows whether the request arrived, and it may be sent again.
+type networkError struct{ error }
+
+// Unwrap implements the interface of package errors.
+func (e *networkError) Unwrap() error { return e.error }
+
+func retriable(err error) bool {
+	var network *networkError
+	return errors.As(err, &network) || kerr.IsRetriable(err) || errors.Is(err, kerr.ConcurrentTransactions)
+}
+
+// lookUp asks which brokers lead the partitions. While that cannot be had, the old answer stands. It returns an error when a
+// topic is not there any more, or is another one.
+func (s *sender) lookUp(ctx context.Context) error {
+	request := kmsg.NewPtrMetadataRequest()
+	for name := range s.topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, t)
+	}
+	answer, err := request.RequestWith(ctx, s.client)
+	if err != nil {
+		s.log.Warn("the brokers cannot be asked who leads", "error", err)
+		return nil //nolint:nilerr // they are asked again after the next attempt
+	}
+	for _, t := range answer.Topics {
+		info := s.topics[*t.Topic]
+		switch err := kerr.ErrorForCode(t.ErrorCode); {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			return fmt.Errorf("topic %s is gone: %w", *t.Topic, err)
+		case err != nil:
+			continue
+		case info.id != [16]byte{} && t.TopicID != info.id:
+			return fmt.Errorf("topic %s is another one: its id is %s, was %s", *t.Topic, uuid.UUID(t.TopicID), uuid.UUID(info.id))
+		}
+		info.id = t.TopicID
+		s.topicID[t.TopicID] = info
+		for _, p := range t.Partitions {
+			if int(p.Partition) < len(info.leaders) {
+				info.leaders[p.Partition] = p.Leader
+			}
+		}
+	}
+	return nil
+}
+
+// token puts one into a channel that holds at most one.
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,117 @@
+package publish
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// takeOverWithin bounds how long the broker may take to end what a predecessor left open. A healthy one needs milliseconds.
+const takeOverWithin = 30 * time.Second
+
+// errStuck says what to make of a broker that takes longer.
+var errStuck = errors.New("the broker does not end the open transaction of a predecessor; if it has lost its power it may " +
+	"never do so, since its notes are older than the topic: make a new topic, run relay recover with --topic, and rebuild the topic's readers")
+
+// takeOver takes the transactional id over, with an epoch of which no partition knows.
+//
+// A coordinator that lost the end of its notes with its power gives an epoch out a second time, and the partitions, which
+// have lost less, refuse it; or worse, they take its first records for some that they have already. So it is taken over
+// until its epoch has passed those, or it has a new producer: each time raises the epoch by one, and there were as many
+// transactions as that since what was lost.
+func (p *Producer) takeOver(ctx context.Context) error {
+	if err := p.initProducer(ctx); err != nil {
+		return err
+	}
+	id := p.sender.producer
+	seen, err := describe(ctx, kadm.NewClient(p.client), p.topic.Name, p.config.CheckpointTopic)
+	if err != nil {
+		return err
+	}
+	by := int16(-1)
+	for _, known := range seen {
+		if known.ProducerID == id {
+			by = max(by, known.ProducerEpoch)
+		}
+	}
+	for p.sender.producer == id && p.sender.epoch <= by {
+		p.config.Log.Warn("the broker gave out an epoch again", "topic", p.topic.Name)
+		if err := p.initProducer(ctx); err != nil {
+			return fmt.Errorf("raise the epoch above %d: %w", by, err)
+		}
+	}
+	return nil
+}
+
+// initProducer asks the coordinator for the producer's id and epoch, which ends what a predecessor had open (KIP-98).
+func (p *Producer) initProducer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, takeOverWithin, errStuck)
+	defer cancel()
+	request := kmsg.NewPtrInitProducerIDRequest()
+	request.TransactionalID, request.TransactionTimeoutMillis = &p.config.TransactionalID, int32(transactionTimeout.Milliseconds())
+	var answer *kmsg.InitProducerIDResponse
+	err := patiently(ctx, func() (code int16, err error) {
+		if answer, err = request.RequestWith(ctx, p.client); err == nil {
+			code = answer.ErrorCode
+		}
+		return code, err
+	})
+	if err != nil {
+		return fmt.Errorf("take over transactional id %s: %w", p.config.TransactionalID, cmp.Or(context.Cause(ctx), err))
+	}
+	p.sender.is(answer.ProducerID, answer.ProducerEpoch)
+	return nil
+}
+
+// Begin starts a transaction. The broker hears of it with the first records.
+func (p *Producer) Begin() error {
+	for _, part := range p.all {
+		part.sequence = 0
+	}
+	return p.sender.err()
+}
+
+// endTransaction commits. From then on the producer has another epoch, so that nothing which was sent before, and is still
+// on its way, can get into a later transaction (KIP-890). Its outcome is never guessed: after any error the producer is of
+// no more use. It ends with ctx, or when the client is closed.
+func (p *Producer) endTransaction(ctx context.Context) error {
+	request := kmsg.NewPtrEndTxnRequest()
+	request.TransactionalID, request.Commit = p.config.TransactionalID, true
+	request.ProducerID, request.ProducerEpoch = p.sender.producer, p.sender.epoch
+	var answer *kmsg.EndTxnResponse
+	err := patiently(ctx, func() (code int16, err error) {
+		if answer, err = request.RequestWith(ctx, p.client); err == nil {
+			code = answer.ErrorCode
+		}
+		return code, err
+	})
+	if err != nil {
+		return err
+	}
+	p.sender.is(answer.ProducerID, answer.ProducerEpoch)
+	return nil
+}
+
+// patiently asks a coordinator again while it is still ending the transaction before.
+func patiently(ctx context.Context, ask func() (code int16, err error)) error {
+	for pause := putOff; ; pause = min(2*pause, putOffMost) {
+		code, err := ask()
+		if err == nil {
+			err = kerr.ErrorForCode(code)
+		}
+		if !errors.Is(err, kerr.ConcurrentTransactions) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
