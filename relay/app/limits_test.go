@@ -32,12 +32,12 @@ func TestABatchAlsoEndsByItsBytes_I3(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1, 1, 1, 1, 9)
 	w.limits = limits{softEvents: 1000, hardEvents: 1000, softBytes: 20, hardBytes: 40, age: time.Hour, idleBytes: 1}
-	src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
-	src.chunks <- w.messages()
+	src := &fakeSource{w: w, chunks: make(chan *wal.Chunk, 1)}
+	src.chunks <- &wal.Chunk{Messages: w.messages()}
 	intake, stop := context.WithCancel(t.Context())
 	sink := &heavySink{fakeSink: fakeSink{w: w}, size: 10}
 	p := newPump(src, sink, w.cp, w.limits, newMetrics(prometheus.NewRegistry()))
-	if err := p.take(t.Context(), <-src.chunks); err != nil {
+	if err := p.take(t.Context(), (<-src.chunks).Messages); err != nil {
 		t.Fatal(err)
 	}
 	stop()
@@ -81,7 +81,7 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		w := newWorld(2)
 		w.limits.age = 500 * time.Millisecond
 		w.limits.hardEvents, w.limits.softEvents = 2, 2 // so that the model lets a transaction of two rows be split
-		src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
+		src := &fakeSource{w: w, chunks: make(chan *wal.Chunk, 1)}
 		sink := &timedSink{fakeSink: fakeSink{w: w}}
 		began := time.Now()
 		intake, stop := context.WithCancel(t.Context())
@@ -91,7 +91,7 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		}()
 		messages := w.messages()
 		const begin = 4 // two keepalives, BEGIN and the first row; behind them the second row and COMMIT
-		src.chunks <- messages[:begin]
+		src.chunks <- &wal.Chunk{Messages: messages[:begin]}
 		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if part := w.cp.At.Partial; len(w.events) != 1 || part == nil || part.Rows != 1 {
@@ -100,7 +100,7 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 		if age := sink.first.Sub(began); age != w.limits.age {
 			t.Errorf("cut after %v, want %v", age, w.limits.age)
 		}
-		src.chunks <- messages[begin:]
+		src.chunks <- &wal.Chunk{Messages: messages[begin:]}
 		synctest.Wait()
 		stop()
 		if err := <-done; err != nil {
@@ -121,14 +121,14 @@ func TestASteadyStreamIsCommittedAtIntervals(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(slices.Repeat([]int{1}, 100)...)
 			w.limits.softEvents, w.limits.hardEvents, w.limits.spacing = 1000, 1000, tt.spacing
-			src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
+			src := &fakeSource{w: w, chunks: make(chan *wal.Chunk, 1)}
 			intake, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() {
 				done <- newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
 			}()
 			for i, chunk := range chunksOf(w.messages()) {
-				src.chunks <- chunk
+				src.chunks <- &wal.Chunk{Messages: chunk}
 				synctest.Wait()
 				if i == 0 && len(w.events) != 1 {
 					t.Error("the first event waits")

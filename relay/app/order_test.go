@@ -98,7 +98,7 @@ func (s *system) next() (begin, row, end wal.Message) {
 	ended := make(chan error, 1)
 	go func() { ended <- stream.Run(ctx) }()
 	for end.Kind == 0 {
-		for _, m := range <-stream.Chunks() {
+		for _, m := range (<-stream.Chunks()).Messages {
 			switch m.Kind {
 			case wal.Begin:
 				begin = m

@@ -14,7 +14,8 @@ import (
 
 // source is where the pump takes transactions from: a wal.Stream.
 type source interface {
-	Chunks() <-chan []wal.Message
+	Chunks() <-chan *wal.Chunk
+	Release(*wal.Chunk)
 	Confirm(outbox.LSN)
 }
 
@@ -44,6 +45,10 @@ type limits struct {
 	idleAge   time.Duration
 	idleBytes outbox.LSN
 }
+
+// moreWithin is how long more is waited for that was said to be on its way. In a backlog, the transaction that is committed
+// too early is a small one, and costs as much as a large one.
+const moreWithin = 2 * time.Millisecond
 
 func defaultLimits() limits {
 	return limits{
@@ -75,6 +80,9 @@ type pump struct {
 
 	batch batch
 	tx    transaction
+
+	takenAt time.Time // when the last chunk was worked through
+	more    bool      // it said that more was to come
 
 	idleSince time.Time // when at.End first was ahead of the checkpoint with nothing to publish; zero if it is not
 	asked     bool      // the server waits for an acknowledgement
@@ -111,9 +119,11 @@ func (p *pump) run(ctx, intake context.Context) error {
 		timer.Reset(p.untilDue())
 		select {
 		case chunk := <-p.src.Chunks():
-			if err := p.take(ctx, chunk); err != nil {
+			if err := p.take(ctx, chunk.Messages); err != nil {
 				return err
 			}
+			p.takenAt, p.more = time.Now(), chunk.More
+			p.src.Release(chunk)
 		case <-timer.C:
 		case <-intake.Done():
 			return p.commitIf(ctx, p.batch.events > 0 || p.idleAhead())
@@ -238,7 +248,7 @@ func (p *pump) idle(m *wal.Message) error {
 // is old; or, while there is nothing to publish, when an acknowledgement is overdue.
 func (p *pump) due() bool {
 	if p.batch.events > 0 {
-		dry := !p.tx.open && len(p.src.Chunks()) == 0 && time.Since(p.committedAt) >= p.limits.spacing
+		dry := !p.tx.open && len(p.src.Chunks()) == 0 && time.Until(p.dryAt()) <= 0
 		return dry || time.Since(p.batch.opened) >= p.limits.age
 	}
 	if !p.idleAhead() {
@@ -251,11 +261,21 @@ func (p *pump) due() bool {
 	return p.asked || p.at.End-p.committed.At.End >= p.limits.idleBytes || time.Since(p.idleSince) >= p.limits.idleAge
 }
 
+// dryAt is from when on the stream has run dry, if nothing comes: at once, but where more was to come, and but for the
+// spacing.
+func (p *pump) dryAt() time.Time {
+	at := p.committedAt.Add(p.limits.spacing)
+	if arrival := p.takenAt.Add(moreWithin); p.more && arrival.After(at) {
+		return arrival
+	}
+	return at
+}
+
 // untilDue is how long to wait for a message before looking at due again.
 func (p *pump) untilDue() time.Duration {
 	switch {
 	case p.batch.events > 0 && !p.tx.open:
-		return max(0, min(p.limits.age-time.Since(p.batch.opened), p.limits.spacing-time.Since(p.committedAt)))
+		return max(0, min(p.limits.age-time.Since(p.batch.opened), time.Until(p.dryAt())))
 	case p.batch.events > 0:
 		return max(0, p.limits.age-time.Since(p.batch.opened))
 	case !p.idleSince.IsZero():

@@ -103,10 +103,13 @@ func (w *world) messages() []wal.Message {
 // fakeSource is a connection of a world's Postgres.
 type fakeSource struct {
 	w      *world
-	chunks chan []wal.Message
+	chunks chan *wal.Chunk
 }
 
-func (s *fakeSource) Chunks() <-chan []wal.Message { return s.chunks }
+func (s *fakeSource) Chunks() <-chan *wal.Chunk { return s.chunks }
+
+// Release spoils what is not the pump's any more.
+func (s *fakeSource) Release(c *wal.Chunk) { clear(c.Messages) }
 
 func (s *fakeSource) Confirm(lsn outbox.LSN) {
 	before, after := s.w.call()
@@ -206,7 +209,7 @@ func (w *world) start(t interface{ Helper() }, chunk int) (err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	intake, stop := context.WithCancel(context.Background())
-	src := &fakeSource{w: w, chunks: make(chan []wal.Message)}
+	src := &fakeSource{w: w, chunks: make(chan *wal.Chunk)}
 	fed := make(chan struct{})
 	messages := w.messages()
 	go func() {
@@ -214,7 +217,7 @@ func (w *world) start(t interface{ Helper() }, chunk int) (err error) {
 		defer stop()
 		for part := range slices.Chunk(messages, chunk) {
 			select {
-			case src.chunks <- part:
+			case src.chunks <- &wal.Chunk{Messages: part}:
 			case <-ctx.Done():
 				return
 			}
@@ -351,8 +354,8 @@ func TestLogThatLostASplitTransactionIsRefused_I7(t *testing.T) {
 			t.Parallel()
 			w := newWorld()
 			w.cp.At.Partial = &checkpoint.Partial{Commit: 115, Rows: 3}
-			src := &fakeSource{w: w, chunks: make(chan []wal.Message, 1)}
-			src.chunks <- []wal.Message{{Kind: wal.Idle, LSN: 90}, after}
+			src := &fakeSource{w: w, chunks: make(chan *wal.Chunk, 1)}
+			src.chunks <- &wal.Chunk{Messages: []wal.Message{{Kind: wal.Idle, LSN: 90}, after}}
 			err := newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), t.Context())
 			var refusal *checkpoint.Refusal
 			if !errors.As(err, &refusal) {

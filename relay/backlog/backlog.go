@@ -9,7 +9,6 @@ package backlog
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -65,7 +64,7 @@ SELECT seq::text, id::text, aggregatetype::text, aggregateid::text, type::text, 
 FROM outbox
 ORDER BY outbox.seq`
 
-// Rows calls f with each row. It stops at f's error and returns it.
+// Rows calls f with each row, whose memory is f's until it returns. It stops at f's error and returns it.
 func (r *Reader) Rows(ctx context.Context, f func(outbox.Row) error) error {
 	return r.each(ctx, selectRows, func(v [][]byte) error {
 		return f(outbox.Row{
@@ -88,7 +87,7 @@ func (r *Reader) IDs(ctx context.Context, f func(id []byte)) error {
 	})
 }
 
-// each calls f with a copy of each row's values.
+// each calls f with each row's values, nil for NULL.
 func (r *Reader) each(ctx context.Context, query string, f func([][]byte) error) error {
 	rows, err := r.tx.Query(ctx, query, pgx.QueryResultFormats{pgx.TextFormatCode})
 	if err != nil {
@@ -96,12 +95,7 @@ func (r *Reader) each(ctx context.Context, query string, f func([][]byte) error)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		raw := rows.RawValues()
-		values := make([][]byte, len(raw))
-		for i, v := range raw {
-			values[i] = slices.Clone(v) // nil, for NULL, stays nil
-		}
-		if err := f(values); err != nil {
+		if err := f(rows.RawValues()); err != nil {
 			return err
 		}
 	}

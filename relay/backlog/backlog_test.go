@@ -1,6 +1,7 @@
 package backlog_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (s *table) open(snapshot string) *backlog.Reader {
 func rows(t *testing.T, r *backlog.Reader) []outbox.Row {
 	t.Helper()
 	var all []outbox.Row
-	if err := r.Rows(t.Context(), func(row outbox.Row) error { all = append(all, row); return nil }); err != nil {
+	if err := r.Rows(t.Context(), func(row outbox.Row) error { all = append(all, clone(row)); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return all
@@ -235,4 +236,14 @@ func TestPasswordIsInNoError(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
+}
+
+// clone copies a row out of memory that is used again.
+func clone(r outbox.Row) outbox.Row {
+	for _, field := range []*[]byte{
+		&r.Seq, &r.ID, &r.AggregateType, &r.AggregateID, &r.Type, &r.Version, &r.Payload, &r.Headers, &r.OccurredAt,
+	} {
+		*field = bytes.Clone(*field)
+	}
+	return r
 }

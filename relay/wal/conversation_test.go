@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
@@ -23,7 +25,7 @@ func converse(t *testing.T, changes ...func(*Stream)) (*server, *reader) {
 	near, far := net.Pipe()
 	s := &server{t: t, conn: far, updates: make(chan outbox.LSN)}
 	stream := &Stream{
-		conn: near, frames: newFrames(near), chunks: make(chan []Message, chunksAhead), wake: make(chan struct{}, 1),
+		conn: near, frames: newFrames(near), chunks: make(chan *Chunk, chunksAhead), free: make(chan *Chunk, chunksAhead), wake: make(chan struct{}, 1),
 		statusAt: time.Now(),
 	}
 	for _, change := range changes {
@@ -129,8 +131,44 @@ func TestMessagesThatAreReadOneByOneAreDeliveredTogether(t *testing.T) {
 	}
 	r.Confirm(1) // which ends the gathering at once
 	s.told(1)
-	if chunk := <-r.Chunks(); len(chunk) != 3*transactions {
-		t.Errorf("the first chunk has %d messages, want all %d", len(chunk), 3*transactions)
+	if chunk := <-r.Chunks(); len(chunk.Messages) != 3*transactions {
+		t.Errorf("the first chunk has %d messages, want all %d", len(chunk.Messages), 3*transactions)
+	}
+}
+
+// TestRowsAreWholeUntilTheirChunkIsReleased: the memory of a released chunk is used again, also while a row that was read
+// before is still held back, because nobody knows yet whether it is its transaction's last.
+func TestRowsAreWholeUntilTheirChunkIsReleased(t *testing.T) {
+	t.Parallel()
+	s, r := converse(t)
+	const transactions, rows = 200, 3
+	go func() {
+		for n := range transactions {
+			at := outbox.LSN(10*n + 10)
+			messages := [][]byte{xlog(beginMessage(at, 0))}
+			for i := range rows {
+				messages = append(messages, xlog(insertNo(rows*n+i)))
+			}
+			for _, m := range append(messages, xlog(commitMessage(at, at+5))) {
+				_, _ = s.conn.Write(m) // each is a read of its own
+			}
+		}
+	}()
+	for n := 0; n < transactions*rows; {
+		chunk := <-r.Chunks()
+		for _, m := range chunk.Messages {
+			if m.Kind != Insert {
+				continue
+			}
+			if diff := cmp.Diff(m.Row, exampleRow(n)); diff != "" || m.Last != (n%rows == rows-1) {
+				t.Fatalf("row %d, last %v (-got +want):\n%s", n, m.Last, diff)
+			}
+			n++
+		}
+		for i := range chunk.block {
+			chunk.block[i] = 'x'
+		}
+		r.Release(chunk)
 	}
 }
 

@@ -127,7 +127,7 @@ func (d *decoder) relation(b []byte) error {
 	return nil
 }
 
-// insert decodes one row. Its fields are copied out of b into memory that is not used again.
+// insert decodes one row. Its fields are copied out of b into the arena.
 func (d *decoder) insert(b []byte) (outbox.Row, error) {
 	c := cursor{b: b}
 	oid := c.uint32()
@@ -250,8 +250,8 @@ func (c *cursor) done(what string) error {
 	return nil
 }
 
-// arena hands out copies from blocks, so that a row costs no allocation of its own. A block is free when no row of it is
-// held any more.
+// arena hands out copies from a block, so that a row costs no allocation of its own. What does not fit begins a larger one;
+// the one before lives as long as its rows do.
 type arena struct {
 	block []byte
 }
@@ -260,11 +260,23 @@ const arenaBlock = 64 << 10
 
 func (a *arena) copy(b []byte) []byte {
 	if len(b) > cap(a.block)-len(a.block) {
-		a.block = make([]byte, 0, max(arenaBlock, len(b)))
+		a.block = make([]byte, 0, max(arenaBlock, min(2*cap(a.block), chunkBytes), len(b)))
 	}
 	from := len(a.block)
 	a.block = append(a.block, b...)
 	return a.block[from:len(a.block):len(a.block)]
+}
+
+// adopt copies a row from another block.
+func (a *arena) adopt(r outbox.Row) outbox.Row {
+	for _, field := range []*[]byte{
+		&r.Seq, &r.ID, &r.AggregateType, &r.AggregateID, &r.Type, &r.Version, &r.Payload, &r.Headers, &r.OccurredAt,
+	} {
+		if *field != nil { // NULL stays NULL
+			*field = a.copy(*field)
+		}
+	}
+	return r
 }
 
 // postgresTime turns microseconds since 2000-01-01 into a time.

@@ -225,7 +225,7 @@ func FuzzDecode(f *testing.F) {
 		if err := wholeTransactions(s.asm.out); err != nil {
 			t.Error(err)
 		}
-		if got := cap(s.asm.decode.arena.block); got > max(arenaBlock, len(in)) {
+		if got := cap(s.asm.decode.arena.block); got > max(arenaBlock, 2*len(in)) {
 			t.Errorf("%d bytes in, an arena of %d", len(in), got)
 		}
 		if got := len(s.frames.buf); got > max(16, 2*len(in)+frameHeader) {

@@ -181,7 +181,8 @@ func (r *reader) next() Message {
 	r.t.Helper()
 	if len(r.pending) == 0 {
 		select {
-		case r.pending = <-r.Chunks():
+		case chunk := <-r.Chunks():
+			r.pending = chunk.Messages
 		case err := <-r.done:
 			r.t.Fatalf("the stream ended: %v", err)
 		case <-time.After(patience):

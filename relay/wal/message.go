@@ -33,6 +33,16 @@ type Message struct {
 	Asked bool       // of an Idle: whether the server waits for an acknowledgement, as it does when it shuts down
 }
 
+// Chunk is some messages and the memory that their rows are in.
+type Chunk struct {
+	Messages []Message
+	// More says that the read which brought them brought so much that more is on its way: in a backlog, or within a large
+	// transaction.
+	More bool
+
+	block []byte
+}
+
 // assembler turns protocol messages into Messages, in order, and refuses what cannot be a stream of whole transactions.
 // It holds an insert back until the next message tells whether it was the last.
 type assembler struct {
@@ -41,7 +51,8 @@ type assembler struct {
 
 	inTx   bool
 	commit outbox.LSN // of the transaction that is open, or was last
-	held   *outbox.Row
+	held   outbox.Row // if holds
+	holds  bool
 }
 
 // data takes one pgoutput message.
@@ -91,7 +102,7 @@ func (a *assembler) insert(b []byte) error {
 		return fmt.Errorf("transaction %s: %w", a.commit, err)
 	}
 	a.release(false)
-	a.held = &row
+	a.held, a.holds = row, true
 	return nil
 }
 
@@ -117,8 +128,20 @@ func (a *assembler) idle(walEnd outbox.LSN, asked bool) {
 }
 
 func (a *assembler) release(last bool) {
-	if a.held != nil {
-		a.out = append(a.out, Message{Kind: Insert, Row: *a.held, Last: last})
-		a.held = nil
+	if a.holds {
+		a.out = append(a.out, Message{Kind: Insert, Row: a.held, Last: last})
+		a.holds = false
 	}
+}
+
+// cut takes what has been assembled, and goes on in the memory of next. A row that is held back moves there: the chunk's own
+// memory is its receiver's.
+func (a *assembler) cut(next *Chunk) *Chunk {
+	messages, block := next.Messages[:0], next.block[:0]
+	next.Messages, next.block = a.out, a.decode.arena.block
+	a.out, a.decode.arena.block = messages, block
+	if a.holds {
+		a.held = a.decode.arena.adopt(a.held)
+	}
+	return next
 }

@@ -31,6 +31,11 @@ const (
 	chunkBytes    = 1 << 20
 	chunksAhead   = 4 // decoded while the consumer is busy
 
+	// burst is from how many bytes on in one read more are expected at once. Then the next read waits for burstPause, in which
+	// they arrive: Postgres sends each row by itself, and who reads it at once is woken for each, and both pay for it.
+	burst      = 2 << 10
+	burstPause = 250 * time.Microsecond
+
 	// tlsGather is how long a read goes on for what is right behind, on an encrypted connection: see gather. It is added to
 	// the time that an event takes.
 	tlsGather = 2 * time.Millisecond
@@ -51,7 +56,8 @@ type Stream struct {
 	conn   net.Conn
 	frames *frames
 	asm    assembler
-	chunks chan []Message
+	chunks chan *Chunk
+	free   chan *Chunk // released ones
 
 	// confirmed is what the server may be told is flushed; zero until the first Confirm.
 	// I5: confirmed <= the position in a committed checkpoint.
@@ -65,6 +71,7 @@ type Stream struct {
 	statusAt   time.Time  // when the last status update was sent
 	replyAsked bool       // the server waits for a status update
 	size       int        // bytes of rows in asm.out
+	arrived    int        // bytes that the last read brought
 }
 
 // Open starts streaming from the slot, from where Postgres believes that it was acknowledged. The connection must have
@@ -96,7 +103,8 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 	s := &Stream{
 		conn:   taken.Conn,
 		frames: newFrames(taken.Conn),
-		chunks: make(chan []Message, chunksAhead),
+		chunks: make(chan *Chunk, chunksAhead),
+		free:   make(chan *Chunk, chunksAhead),
 		wake:   make(chan struct{}, 1),
 	}
 	if _, encrypted := taken.Conn.(*tls.Conn); encrypted {
@@ -141,8 +149,20 @@ func (s *Stream) start(slot string) error {
 }
 
 // Chunks delivers what has been decoded, in order; a chunk is what was there, without waiting for more. The channel is
-// never closed: Run's error ends the stream. The receiver owns what it receives.
-func (s *Stream) Chunks() <-chan []Message { return s.chunks }
+// never closed: Run's error ends the stream. The receiver owns what it receives, until it releases it.
+func (s *Stream) Chunks() <-chan *Chunk { return s.chunks }
+
+// Release gives a chunk back, with the memory of its rows, to be used again.
+func (s *Stream) Release(c *Chunk) {
+	if cap(c.block) > 2*chunkBytes {
+		c.block = nil // for one large row, which is no reason to keep as much for ever
+	}
+	clear(c.Messages) // lets go of smaller blocks
+	select {
+	case s.free <- c:
+	default:
+	}
+}
 
 // Confirm lets the server discard the log up to a position, which never goes back. The caller must have made the
 // position durable first (I5): a server told too early would not send again what a crash then loses.
@@ -246,8 +266,13 @@ func (s *Stream) copyData(b []byte) error {
 // deliver hands the chunk over. While the consumer is busy it keeps the connection alive: Postgres would take a relay
 // that waits for Kafka for a dead one.
 func (s *Stream) deliver(ctx context.Context) error {
-	chunk := s.asm.out
-	s.asm.out, s.size = make([]Message, 0, min(2*len(chunk), chunkMessages)), 0
+	chunk := new(Chunk)
+	select {
+	case chunk = <-s.free:
+	default:
+	}
+	chunk = s.asm.cut(chunk)
+	chunk.More, s.size = s.arrived >= burst, 0
 	for {
 		select {
 		case s.chunks <- chunk:
@@ -286,12 +311,17 @@ func (s *Stream) fill(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err := s.frames.fill()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return s.sendStatusIfDue()
+	if s.arrived >= burst && s.gatherFor == 0 {
+		time.Sleep(burstPause) // what had arrived is delivered already: this delays nothing but what is not there yet
 	}
+	before := s.frames.w - s.frames.r
+	err := s.frames.fill()
 	if err == nil && s.gatherFor > 0 {
 		s.gather()
+	}
+	s.arrived = s.frames.w - s.frames.r - before
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return s.sendStatusIfDue()
 	}
 	return err
 }
