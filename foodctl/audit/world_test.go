@@ -22,7 +22,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic/topictest"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
@@ -249,7 +248,7 @@ func (w *world) unpublished() []*kgo.Record {
 			index = 0
 		}
 		last := i == len(list)-1 || list[i+1].xmin != row.xmin
-		rec, err := topictest.Record(w.cfg.Topic, row.Row, topic.Source{
+		rec, err := topic.Record(w.cfg.Topic, row.Row, topic.Source{
 			Name: "/orders", Commit: outbox.LSN(w.commits), Committed: time.Now(), Index: index, Last: last,
 		})
 		if err != nil {

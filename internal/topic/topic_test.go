@@ -19,7 +19,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic/topictest"
 )
 
 // row is what Postgres sends for an event.
@@ -80,7 +79,7 @@ func TestParseReadsWhatRecordWrote(t *testing.T) {
 			headers = `{"actor":` + strconv.Quote(want.Headers[event.HeaderActor]) + `,"traceparent":"00-1"}`
 		}
 
-		r, err := topictest.Record(topic.Name, row(want.Seq, want.Event, headers), want.Source)
+		r, err := topic.Record(topic.Name, row(want.Seq, want.Event, headers), want.Source)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +100,7 @@ func TestParseReadsWhatRecordWrote(t *testing.T) {
 func TestRecordIsACloudEventInBinaryMode(t *testing.T) {
 	t.Parallel()
 	e := example(t)
-	r, err := topictest.Record(topic.Name, row(41, e, `{"actor":"kitchen"}`), source)
+	r, err := topic.Record(topic.Name, row(41, e, `{"actor":"kitchen"}`), source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +133,7 @@ func TestRecordIsACloudEventInBinaryMode(t *testing.T) {
 
 func TestWhereARowFromTheTableStoodIsNotSaid(t *testing.T) {
 	t.Parallel()
-	r, err := topictest.Record(topic.Name, row(1, example(t), ""), topic.Source{Name: "/orders"})
+	r, err := topic.Record(topic.Name, row(1, example(t), ""), topic.Source{Name: "/orders"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +163,7 @@ func TestOwnHeadersCannotTakeTheRecordsNames(t *testing.T) {
 				pairs = append(pairs, strconv.Quote(name)+":"+strconv.Quote(value))
 			}
 			e := example(t)
-			r, err := topictest.Record(topic.Name, row(41, e, "{"+strings.Join(pairs, ",")+"}"), src)
+			r, err := topic.Record(topic.Name, row(41, e, "{"+strings.Join(pairs, ",")+"}"), src)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +194,7 @@ func TestRowThatTheOutboxWouldRefuseIsAnError(t *testing.T) {
 	} {
 		bad := good
 		spoil(&bad)
-		if r, err := topictest.Record(topic.Name, bad, source); err == nil || !strings.Contains(err.Error(), string(good.ID)) {
+		if r, err := topic.Record(topic.Name, bad, source); err == nil || !strings.Contains(err.Error(), string(good.ID)) {
 			t.Errorf("%s: got %v, %v; want an error that names the event", name, r, err)
 		}
 	}
@@ -220,7 +219,7 @@ func TestMalformedRecordIsRefusedWithItsPlace(t *testing.T) {
 		"LSN is none":     func(r *kgo.Record) { set(r, topic.HeaderLSN, "16") },
 		"CloudEvents 2":   func(r *kgo.Record) { set(r, topic.HeaderSpecVersion, "2.0") },
 	} {
-		r, err := topictest.Record(topic.Name, row(1, example(t), ""), source)
+		r, err := topic.Record(topic.Name, row(1, example(t), ""), source)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +279,7 @@ func FuzzOwnHeaders(f *testing.F) {
 	f.Add("", "\x00")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		e := example(t)
-		r, err := topictest.Record(topic.Name, row(1, e, "{"+strconv.Quote(name)+":"+strconv.Quote(value)+"}"), source)
+		r, err := topic.Record(topic.Name, row(1, e, "{"+strconv.Quote(name)+":"+strconv.Quote(value)+"}"), source)
 		if err != nil {
 			return // Go's quotes are not always JSON's
 		}
@@ -306,7 +305,7 @@ func TestOwnHeadersAreReadAsJSONReadsThem(t *testing.T) {
 	} {
 		var want map[string]string
 		wantErr := object != "" && json.Unmarshal([]byte(object), &want) != nil
-		r, err := topictest.Record(topic.Name, row(1, example(t), object), source)
+		r, err := topic.Record(topic.Name, row(1, example(t), object), source)
 		if (err != nil) != wantErr {
 			t.Errorf("%s: error %v, want one: %v", object, err, wantErr)
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic/topictest"
 )
 
 // Producer publishes events as the relay does.
@@ -41,7 +40,7 @@ func (p *Producer) Record(e Event) *kgo.Record {
 		Version: strconv.AppendInt(nil, e.Version, 10), Payload: e.Payload,
 		OccurredAt: []byte(e.At.Format("2006-01-02 15:04:05.999999+00")),
 	}
-	record, err := topictest.Record(p.topic, row, topic.Source{Name: "/orders", Committed: time.Now()})
+	record, err := topic.Record(p.topic, row, topic.Source{Name: "/orders", Committed: time.Now()})
 	if err != nil {
 		panic(err) // a bug of the test's
 	}

@@ -1,5 +1,4 @@
-// Package topictest gives tests records as the relay writes them.
-package topictest
+package topic
 
 import (
 	"encoding/binary"
@@ -8,13 +7,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
-// Record is what a reader gets of a row that the relay has published, without partition and offset. Its errors are those of
-// topic.Encoder.
-func Record(name string, row outbox.Row, src topic.Source) (*kgo.Record, error) {
-	headers, err := topic.NewEncoder(src.Name).Append(nil, row, src)
+// Record is what a reader gets of a row that the relay has published, without partition and offset: for those who write
+// such records with a client. Its errors are those of Encoder.Append.
+func Record(name string, row outbox.Row, src Source) (*kgo.Record, error) {
+	headers, err := NewEncoder(src.Name).Append(nil, row, src)
 	if err != nil {
 		return nil, err
 	}
