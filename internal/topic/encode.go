@@ -112,7 +112,7 @@ func (e *Encoder) ownHeaders(object []byte) error {
 			e.own = append(e.own, header{[]byte(name), []byte(own[name])})
 		}
 	}
-	e.own = slices.DeleteFunc(e.own, func(h header) bool { return reserved[string(h.name)] })
+	e.own = slices.DeleteFunc(e.own, func(h header) bool { return reserved(h.name) })
 	return nil
 }
 
@@ -146,8 +146,12 @@ func appendPlain(own []header, object []byte) ([]header, bool) {
 type scanner []byte
 
 func (s *scanner) rest() []byte {
-	*s = bytes.TrimLeft(*s, " \t\r\n")
-	return *s
+	b := *s
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	*s = b
+	return b
 }
 
 func (s *scanner) punctuation(c byte) bool {

@@ -42,10 +42,14 @@ const (
 	headerLast        = "tx_last"
 )
 
-// reserved are the headers that an event cannot bring along.
-var reserved = map[string]bool{
-	headerSpecVersion: true, headerID: true, headerSource: true, headerType: true, headerSubject: true, headerTime: true,
-	headerContentType: true, headerVersion: true, headerSeq: true, headerLSN: true, headerIndex: true, headerLast: true,
+// reserved says whether a header is one that an event cannot bring along.
+func reserved(name []byte) bool {
+	switch string(name) {
+	case headerSpecVersion, headerID, headerSource, headerType, headerSubject, headerTime, headerContentType, headerVersion,
+		headerSeq, headerLSN, headerIndex, headerLast:
+		return true
+	}
+	return false
 }
 
 // Source says where in the source database's log an event stood.

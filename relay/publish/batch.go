@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -78,7 +79,7 @@ type sealed struct {
 // seal finishes the batch into the memory of to, and empties it. scratch is memory for the time of the call.
 func (o *open) seal(to, scratch []byte) (wire, usedScratch []byte) {
 	const header = batchHeader
-	compressed := s2.EncodeSnappy(scratch[:cap(scratch)], o.records)
+	compressed := compress(scratch[:0], o.records)
 	records, attributes := compressed, uint16(transactional|snappy)
 	if len(compressed) >= len(o.records) {
 		records, attributes = o.records, transactional
@@ -94,6 +95,26 @@ func (o *open) seal(to, scratch []byte) (wire, usedScratch []byte) {
 	binary.BigEndian.PutUint32(wire[atCount:], uint32(o.count))
 	o.records, o.count = o.records[:0], 0
 	return wire, compressed
+}
+
+// snappyBlock is how much is compressed at a time. What the compressor must remember of it fits into a core's first cache;
+// of half a megabyte at once it takes nearly twice as long, for a few per cent less.
+const snappyBlock = 32 << 10
+
+// snappyFraming is how a stream of blocks begins, in the framing of Kafka's Java client: a mark, the version, and the
+// lowest version that can read it.
+var snappyFraming = []byte("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01")
+
+// compress appends the blocks of b, each behind its length.
+func compress(to, b []byte) []byte {
+	to = append(to, snappyFraming...)
+	for block := range slices.Chunk(b, snappyBlock) {
+		to = slices.Grow(to, 4+s2.MaxEncodedLen(len(block)))
+		compressed := s2.EncodeSnappy(to[len(to)+4:cap(to)], block)
+		to = binary.BigEndian.AppendUint32(to, uint32(len(compressed)))
+		to = to[:len(to)+len(compressed)]
+	}
+	return to
 }
 
 // number fills in who produces the batch, and in which place. It may be done again.

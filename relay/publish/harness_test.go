@@ -41,7 +41,7 @@ func setup(t *testing.T) *target {
 // setupFaulty makes them on a broker whose answers can be spoilt.
 func setupFaulty(t *testing.T, opts ...kfake.Opt) (*target, *kfake.Cluster) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1), kfake.SeedTopics(topic.Partitions, "events"))...)
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(topic.Partitions, "events")}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

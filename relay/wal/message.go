@@ -36,8 +36,7 @@ type Message struct {
 // Chunk is some messages and the memory that their rows are in.
 type Chunk struct {
 	Messages []Message
-	// More says that the read which brought them brought so much that more is on its way: in a backlog, or within a large
-	// transaction.
+	// More says that more is on its way: in a backlog, or within a large transaction.
 	More bool
 
 	block []byte
@@ -51,6 +50,7 @@ type assembler struct {
 
 	inTx   bool
 	commit outbox.LSN // of the transaction that is open, or was last
+	at     time.Time  // when that one committed
 	held   outbox.Row // if holds
 	holds  bool
 }
@@ -88,7 +88,7 @@ func (a *assembler) begin(b []byte) error {
 	if a.inTx || m.commit <= a.commit {
 		return fmt.Errorf("transaction %s begins after %s: not in commit order", m.commit, a.commit)
 	}
-	a.inTx, a.commit = true, m.commit
+	a.inTx, a.commit, a.at = true, m.commit, m.time
 	a.out = append(a.out, Message{Kind: Begin, LSN: m.commit, Time: m.time})
 	return nil
 }

@@ -27,13 +27,15 @@ const (
 	replyPause   = 20 * time.Millisecond
 	writeTimeout = senderTimeout
 
-	chunkMessages = 1024 // of a chunk at most, so that memory in flight is bounded; see also chunkBytes
-	chunkBytes    = 1 << 20
+	chunkMessages = 512 // of a chunk at most, so that memory in flight is bounded; see also chunkBytes
+	chunkBytes    = 256 << 10
 	chunksAhead   = 4 // decoded while the consumer is busy
 
-	// burst is from how many bytes on in one read more are expected at once. Then the next read waits for burstPause, in which
-	// they arrive: Postgres sends each row by itself, and who reads it at once is woken for each, and both pay for it.
-	burst      = 2 << 10
+	// After a read of burstBytes, or while what is read was committed backlogAge ago, more is on its way. Then the next read waits
+	// for burstPause, in which it arrives: Postgres sends each row by itself, and who reads it at once is woken for each, and
+	// both pay for it. Clocks that differ by more cost an event up to burstPause, or a backlog what the pause would save.
+	burstBytes = 4 << 10
+	backlogAge = 100 * time.Millisecond
 	burstPause = 250 * time.Microsecond
 
 	// tlsGather is how long a read goes on for what is right behind, on an encrypted connection: see gather. It is added to
@@ -71,7 +73,7 @@ type Stream struct {
 	statusAt   time.Time  // when the last status update was sent
 	replyAsked bool       // the server waits for a status update
 	size       int        // bytes of rows in asm.out
-	arrived    int        // bytes that the last read brought
+	more       bool       // what the last read brought says that more is on its way
 }
 
 // Open starts streaming from the slot, from where Postgres believes that it was acknowledged. The connection must have
@@ -272,7 +274,8 @@ func (s *Stream) deliver(ctx context.Context) error {
 	default:
 	}
 	chunk = s.asm.cut(chunk)
-	chunk.More, s.size = s.arrived >= burst, 0
+	s.more = s.more || time.Since(s.asm.at) > backlogAge
+	chunk.More, s.size = s.more, 0
 	for {
 		select {
 		case s.chunks <- chunk:
@@ -311,7 +314,7 @@ func (s *Stream) fill(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if s.arrived >= burst && s.gatherFor == 0 {
+	if s.more && s.gatherFor == 0 {
 		time.Sleep(burstPause) // what had arrived is delivered already: this delays nothing but what is not there yet
 	}
 	before := s.frames.w - s.frames.r
@@ -319,7 +322,7 @@ func (s *Stream) fill(ctx context.Context) error {
 	if err == nil && s.gatherFor > 0 {
 		s.gather()
 	}
-	s.arrived = s.frames.w - s.frames.r - before
+	s.more = s.frames.w-s.frames.r-before >= burstBytes
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return s.sendStatusIfDue()
 	}

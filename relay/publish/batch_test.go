@@ -1,0 +1,138 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"pgregory.net/rapid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+)
+
+// read reads a batch as a consumer does.
+func read(wire []byte) ([]*kgo.Record, kmsg.RecordBatch, error) {
+	var batch kmsg.RecordBatch
+	if err := batch.ReadFrom(wire); err != nil {
+		return nil, batch, err
+	}
+	answer := kmsg.FetchResponseTopicPartition{RecordBatches: wire, HighWatermark: 1 << 40, LastStableOffset: 1 << 40}
+	fetched, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{IsolationLevel: kgo.ReadCommitted()}, &answer, kgo.DefaultDecompressor(), nil)
+	return fetched.Records, batch, fetched.Err
+}
+
+// A batch is read as it was written by franz-go, which was not written from this code.
+func TestBatchIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	var (
+		o             open
+		wire, scratch []byte
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		encoder := topic.NewEncoder("/orders")
+		text := rapid.SliceOfN(rapid.Byte(), 0, 300)
+		want := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *kgo.Record {
+			row := outbox.Row{
+				Seq: []byte("1"), ID: text.Draw(t, "id"), AggregateID: text.Draw(t, "key"), Type: []byte("t"), Version: []byte("1"),
+				Payload: text.Draw(t, "payload"), OccurredAt: []byte("2026-11-23 04:22:00+00"),
+			}
+			at := time.UnixMilli(rapid.Int64Range(0, 4e12).Draw(t, "time"))
+			r, err := topic.Record("", row, topic.Source{Name: "/orders", Committed: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			headers, err := encoder.Append(nil, row, topic.Source{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.add(at.UnixMilli(), r.Key, r.Value, headers)
+			return r
+		}), 1, 100).Draw(t, "records")
+		s := sealed{count: o.count, sequence: rapid.Int32Min(0).Draw(t, "sequence")}
+		wire, scratch = o.seal(wire, scratch)
+		s.wire = wire
+		s.number(7, 6) // and again: a batch is numbered each time that it is sent
+		s.number(1<<40, 3)
+
+		got, batch, err := read(s.wire)
+		if err != nil || len(got) != len(want) || o.count != 0 || len(o.records) != 0 {
+			t.Fatalf("%d records, %v; want %d; left open: %d", len(got), err, len(want), o.count)
+		}
+		var top int64
+		for i, r := range want {
+			top = max(top, r.Timestamp.UnixMilli())
+			if g := got[i]; !bytes.Equal(g.Key, r.Key) || !bytes.Equal(g.Value, r.Value) || !g.Timestamp.Equal(r.Timestamp) || g.Offset != int64(i) {
+				t.Fatalf("record %d: got %+v, want %+v", i, g, r)
+			}
+			if diff := cmp.Diff(got[i].Headers, r.Headers); diff != "" {
+				t.Fatalf("headers of record %d (-got +want):\n%s", i, diff)
+			}
+		}
+		if batch.ProducerID != 1<<40 || batch.ProducerEpoch != 3 || batch.FirstSequence != s.sequence || batch.MaxTimestamp != top ||
+			int(batch.LastOffsetDelta) != len(want)-1 || batch.Attributes&transactional == 0 || int(batch.Length) != len(s.wire)-12 {
+			t.Errorf("batch of %d: %+v", len(want), batch)
+		}
+	})
+}
+
+// What does not become smaller is sent as it is.
+func TestBatchThatCannotBeCompressedIsNot(t *testing.T) {
+	t.Parallel()
+	var o open
+	noise := make([]byte, 10_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	o.add(1, []byte("k"), noise, noHeaders)
+	s := sealed{count: 1}
+	s.wire, _ = o.seal(nil, nil)
+	s.number(1, 1)
+	got, batch, err := read(s.wire)
+	if err != nil || len(got) != 1 || !bytes.Equal(got[0].Value, noise) || batch.Attributes != transactional {
+		t.Errorf("%d records, %v, attributes %x", len(got), err, batch.Attributes)
+	}
+}
+
+func TestLengthOfAVarint(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64().Draw(t, "n")
+		if got, want := varint(n), len(binary.AppendVarint(nil, n)); got != want {
+			t.Errorf("%d: got %d, want %d", n, got, want)
+		}
+	})
+}
+
+// BenchmarkBatch is what a row costs the relay from when it is decoded to when its batch is ready to be sent.
+func BenchmarkBatch(b *testing.B) {
+	var (
+		o             open
+		wire, scratch []byte
+		headers       []byte
+		encoder       = topic.NewEncoder("/orders")
+		rows          []outbox.Row
+	)
+	for n := range 1000 {
+		rows = append(rows, outbox.Row{
+			Seq: fmt.Append(nil, n), ID: []byte(uuid.NewString()), AggregateID: []byte(uuid.NewString()),
+			Type: []byte("order.ready.v1"), Version: []byte("3"), OccurredAt: []byte("2026-11-23 04:22:00.123456+00"),
+			Payload: fmt.Appendf(nil, `{"order":"%s","amount":%d,"note":"%x"}`, uuid.NewString(), n, rand.Perm(30)),
+			Headers: fmt.Appendf(nil, `{"actor":"kitchen","correlation_id":"%s","traceparent":"00-%x-01"}`, uuid.NewString(), rand.Perm(24)),
+		})
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		row := rows[n%len(rows)]
+		headers, _ = encoder.Append(headers[:0], row, source)
+		o.add(source.Committed.UnixMilli(), row.AggregateID, row.Payload, headers)
+		if len(o.records) > batchBytes {
+			wire, scratch = o.seal(wire, scratch)
+		}
+	}
+}
