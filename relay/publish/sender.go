@@ -331,7 +331,7 @@ func (s *sender) lookUp(ctx context.Context) error {
 	answer, err := request.RequestWith(ctx, s.client)
 	if err != nil {
 		s.log.Warn("the brokers cannot be asked who leads", "error", err)
-		return nil //nolint:nilerr // they are asked again after the next attempt
+		return nil // they are asked again after the next attempt
 	}
 	for _, t := range answer.Topics {
 		info := s.topics[*t.Topic]

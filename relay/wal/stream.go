@@ -315,7 +315,12 @@ func (s *Stream) fill(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if s.more && s.gatherFor == 0 {
-		time.Sleep(burstPause) // what had arrived is delivered already: this delays nothing but what is not there yet
+		// What had arrived is delivered already: this delays nothing but what is not there yet.
+		select {
+		case <-time.After(burstPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	before := s.frames.w - s.frames.r
 	err := s.frames.fill()
