@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/bench"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+)
+
+type benchCmd struct {
+	Relay benchRelayCmd `cmd:"" help:"How fast the relay drains a backlog, beside what this machine can do at most."`
+}
+
+// benchFlags are what the benches have in common.
+type benchFlags struct {
+	DatabaseURL string `help:"Postgres server to use (15 or newer, wal_level=logical), as a superuser. Default: a private one." env:"DATABASE_URL" placeholder:"URL"`
+	Brokers     string `help:"Kafka brokers to use (4.0 or newer), comma-separated. Default: a private Apache Kafka, which takes Java 17 and make kafka." env:"KAFKA_BROKERS" placeholder:"HOST:PORT,..."`
+	JSON        bool   `help:"Print one JSON object instead of text." env:"FOODCTL_JSON" name:"json"`
+}
+
+// config tells progress on stderr: what goes to stdout is the result.
+func (f benchFlags) config() bench.Config {
+	return bench.Config{
+		DatabaseURL: f.DatabaseURL, Brokers: f.Brokers,
+		Progress: func(text string) { fmt.Fprintln(os.Stderr, "... "+text) },
+	}
+}
+
+// report is what a bench came to.
+type report interface{ Write(w io.Writer) error }
+
+// print prints a report. Void figures are exit code 1; the report has said why.
+func (f benchFlags) print(out io.Writer, r report, void bool) error {
+	var err error
+	if f.JSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(r)
+	} else {
+		err = r.Write(out)
+	}
+	if err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if void {
+		return &ops.ExitError{Code: 1}
+	}
+	return nil
+}
+
+type benchRelayCmd struct {
+	benchFlags
+
+	Rows           int64 `help:"Events of each backlog (${default})." env:"FOODCTL_ROWS" default:"1000000" placeholder:"N"`
+	PerTransaction []int `help:"Events a transaction, a backlog for each (${default})." env:"FOODCTL_PER_TRANSACTION" name:"tx" default:"1000,10,1" placeholder:"N,..."`
+}
+
+// Help is what `foodctl bench relay --help` says beside the flags.
+func (benchRelayCmd) Help() string {
+	return `Fills the outbox while the relay is away, reads the log with bare readers, writes the records with bare producers, both at
+once, and then lets the relay drain it: all on the same machine, one after the other. What the relay published is compared
+with the rows, byte for byte. docs/performance.md says what each figure means. Takes some 5 GB below TMPDIR and some
+minutes; let nothing else run.
+
+Exit code: 0; 1 if the check found anything, the figures are void then.`
+}
+
+// Run measures and prints.
+func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer) error {
+	r, err := bench.Backlog{Config: c.config(), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(out, r, r.Void)
+}

@@ -1,0 +1,34 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+)
+
+// Write writes the report for people.
+func (r BacklogReport) Write(w io.Writer) error {
+	lines := []string{r.Machine.String()}
+	for _, f := range r.Fillings {
+		lines = append(append(lines, ""), f.lines()...)
+	}
+	return write(w, lines)
+}
+
+func (f Filling) lines() []string {
+	lines := []string{
+		fmt.Sprintf("%s events, %s a transaction, %d bytes of payload each; filled in %.1f s, %s MB of log", grouped(f.Rows),
+			grouped(int64(f.RowsPerTransaction)), f.PayloadBytes/f.Rows, f.FillSeconds, grouped(f.WALBytes/1e6)),
+		"",
+	}
+	t := newTable("", "events/s", "payload MB/s", "CPU s/M: own", "walsender", "broker", "peak RSS MB", "reads", "Kafka tx")
+	measurements := append(append([]Measurement{}, f.Readers...), f.Producers...)
+	for _, m := range append(measurements, f.Both, f.Relay) {
+		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec), figure(m.CPU.Own, "%.2f"),
+			figure(m.CPU.Walsender, "%.2f"), figure(m.CPU.Broker, "%.2f"), count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
+	}
+	lines = append(lines, t.lines()...)
+	return append(lines, "",
+		fmt.Sprintf("relay against: eager reader %.2f, best reader %.2f, best producer %.2f, both at once %.2f",
+			f.Ratios.EagerReader, f.Ratios.BestReader, f.Ratios.BestProducer, f.Ratios.Both),
+		f.Check.String())
+}
