@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/bench"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 type benchCmd struct {
-	Relay benchRelayCmd `cmd:"" help:"How fast the relay drains a backlog, beside what this machine can do at most."`
+	Relay    benchRelayCmd    `cmd:"" help:"How fast the relay drains a backlog, beside what this machine can do at most."`
+	Latency  benchLatencyCmd  `cmd:"" help:"How long an event takes from its commit to a reader."`
+	Failover benchFailoverCmd `cmd:"" help:"How long a standby takes to take over."`
 }
 
 // benchFlags are what the benches have in common.
@@ -72,6 +75,57 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 // Run measures and prints.
 func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer) error {
 	r, err := bench.Backlog{Config: c.config(), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(out, r, r.Void)
+}
+
+type benchLatencyCmd struct {
+	benchFlags
+
+	Rates []float64     `help:"Events a second, one after the other (${default})." env:"FOODCTL_RATES" default:"10,1000,5000" placeholder:"N,..."`
+	For   time.Duration `help:"How long each (${default})." env:"FOODCTL_FOR" default:"30s" placeholder:"DURATION"`
+}
+
+// Help is what `foodctl bench latency --help` says beside the flags.
+func (benchLatencyCmd) Help() string {
+	return `Writes one event a transaction at times that were fixed before, and measures from the answer to COMMIT until a read_committed
+consumer has the event. Then it compares what was published with the rows, byte for byte.
+
+Exit code: 0; 1 if the check found anything, the figures are void then.`
+}
+
+// Run measures and prints.
+func (c *benchLatencyCmd) Run(ctx context.Context, out io.Writer) error {
+	r, err := bench.Latency{Config: c.config(), Rates: c.Rates, For: c.For}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	return c.print(out, r, r.Void)
+}
+
+type benchFailoverCmd struct {
+	benchFlags
+
+	Faults []bench.Fault `help:"What happens to the relay that publishes (${default}). cut takes the private Kafka." env:"FOODCTL_FAULTS" enum:"kill,pause,cut" default:"kill,pause,cut" placeholder:"FAULT,..."`
+	Rounds int           `help:"How often each (${default})." env:"FOODCTL_ROUNDS" default:"20" placeholder:"N"`
+	Rate   float64       `help:"Events a second, all the time (${default})." env:"RATE" default:"100" placeholder:"N"`
+}
+
+// Help is what `foodctl bench failover --help` says beside the flags.
+func (benchFailoverCmd) Help() string {
+	return `Runs two relays while events flow. The one that publishes gets SIGKILL (kill), SIGSTOP (pause), or is cut off from Postgres
+and Kafka with its connections left open (cut); the time is taken until the first event that was committed after that is
+delivered to a read_committed consumer. The one that was struck must come back as standby. Then what was published is
+compared with the rows, byte for byte.
+
+Exit code: 0; 1 if the check found anything, the figures are void then. A takeover above the limit is counted, and no error.`
+}
+
+// Run measures and prints.
+func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer) error {
+	r, err := bench.Failover{Config: c.config(), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (t trial) event(n number) event.Event {
 	customer, price := order%100+1, order%40*50+500
 	return event.Event{
 		ID: t.id(order, uint16(version)), Order: t.id(order, 0), Version: version, Type: types[version-1],
-		At: firstAt.Add(time.Duration(n) * time.Second),
+		At:      firstAt.Add(time.Duration(n) * time.Second),
 		Payload: fmt.Appendf(nil, payloadForm, order, version, customer, order%30+1, price, order%20+1, 2*price+890, h),
 		// The headers that orderservice's API gives its events.
 		Headers: map[string]string{
