@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log := c.Log("foodctl", stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
-	parsed.Bind(log)
+	parsed.Bind(log, progressTo(stderr))
 	return parsed.Run()
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/bench"
@@ -25,12 +24,15 @@ type benchFlags struct {
 	JSON        bool   `help:"Print one JSON object instead of text." env:"FOODCTL_JSON" name:"json"`
 }
 
-// config tells progress on stderr: what goes to stdout is the result.
-func (f benchFlags) config() bench.Config {
-	return bench.Config{
-		DatabaseURL: f.DatabaseURL, Brokers: f.Brokers,
-		Progress: func(text string) { fmt.Fprintln(os.Stderr, "... "+text) },
-	}
+// progress tells on stderr what is going on: what goes to stdout is the result.
+type progress func(text string)
+
+func progressTo(stderr io.Writer) progress {
+	return func(text string) { fmt.Fprintln(stderr, "... "+text) }
+}
+
+func (f benchFlags) config(p progress) bench.Config {
+	return bench.Config{DatabaseURL: f.DatabaseURL, Brokers: f.Brokers, Progress: p}
 }
 
 // report is what a bench came to.
@@ -73,8 +75,8 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 }
 
 // Run measures and prints.
-func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer) error {
-	r, err := bench.Backlog{Config: c.config(), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
+func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Backlog{Config: c.config(p), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,8 +99,8 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 }
 
 // Run measures and prints.
-func (c *benchLatencyCmd) Run(ctx context.Context, out io.Writer) error {
-	r, err := bench.Latency{Config: c.config(), Rates: c.Rates, For: c.For}.Run(ctx)
+func (c *benchLatencyCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Latency{Config: c.config(p), Rates: c.Rates, For: c.For}.Run(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,8 +126,8 @@ Exit code: 0; 1 if the check found anything, the figures are void then. A takeov
 }
 
 // Run measures and prints.
-func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer) error {
-	r, err := bench.Failover{Config: c.config(), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
+func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Failover{Config: c.config(p), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
@@ -203,7 +204,7 @@ func (b *backlog) fill(ctx context.Context) (err error) {
 		return fmt.Errorf("the outbox before the filling: %w", err)
 	}
 	began := time.Now()
-	if err := b.trial.fill(ctx, b.url(nil), b.Rows, b.RowsPerTransaction); err != nil {
+	if err := b.trial.fill(ctx, b.url(), b.Rows, b.RowsPerTransaction); err != nil {
 		return err
 	}
 	b.FillSeconds = time.Since(began).Seconds()
@@ -243,14 +244,14 @@ func napName(nap time.Duration) string {
 	if nap == 0 {
 		return "eager"
 	}
-	return "naps of " + nap.String()
+	return fmt.Sprintf("naps of %g ms", nap.Seconds()*1e3)
 }
 
 func (b *backlog) reader(ctx context.Context, slot string, nap time.Duration) (*bareReader, int, error) {
 	if err := b.released(ctx, slot); err != nil {
 		return nil, 0, err
 	}
-	conn, server, err := startReading(ctx, b.url(nil), slot)
+	conn, server, err := startReading(ctx, b.url(), slot)
 	return &bareReader{conn: conn, nap: nap, want: b.Rows}, server, err
 }
 
@@ -304,7 +305,7 @@ func (b *backlog) bothBare(ctx context.Context, slot string) error {
 		return err
 	}
 	defer r.conn.Close() // after the walsender's time was taken
-	b.Both, err = b.produce(ctx, best(b.Producers), "both at once, uncoupled", func(ctx context.Context) (int, error) {
+	b.Both, err = b.produce(ctx, best(b.Producers), "both, uncoupled", func(ctx context.Context) (int, error) {
 		return server, r.run(ctx)
 	})
 	b.Both.Reads = &r.reads
@@ -331,7 +332,7 @@ func (b *backlog) drain(ctx context.Context) (err error) {
 		return err
 	}
 	b.Relay = w.stop("relay run", b.Rows, b.PayloadBytes, b.local(server))
-	if rss := maxRSS(b.relay.process.PID()); rss > 0 {
+	if rss := supervise.Of(b.relay.process.PID()).MaxRSS; rss > 0 {
 		b.Relay.PeakRSS = &rss
 	}
 	metrics, err := status.Scrape(ctx, b.relay.url)

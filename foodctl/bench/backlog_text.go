@@ -7,7 +7,7 @@ import (
 
 // Write writes the report for people.
 func (r BacklogReport) Write(w io.Writer) error {
-	lines := []string{r.Machine.String()}
+	lines := []string{r.Machine.String(), "MB/s: of payload. s/M: CPU seconds per million events."}
 	for _, f := range r.Fillings {
 		lines = append(append(lines, ""), f.lines()...)
 	}
@@ -20,11 +20,11 @@ func (f Filling) lines() []string {
 			grouped(int64(f.RowsPerTransaction)), f.PayloadBytes/f.Rows, f.FillSeconds, grouped(f.WALBytes/1e6)),
 		"",
 	}
-	t := newTable("", "events/s", "payload MB/s", "CPU s/M: own", "walsender", "broker", "peak RSS MB", "reads", "Kafka tx")
+	t := newTable("", "events/s", "MB/s", "own s/M", "walsender s/M", "broker s/M", "peak RSS MB", "reads", "Kafka tx")
 	measurements := append(append([]Measurement{}, f.Readers...), f.Producers...)
 	for _, m := range append(measurements, f.Both, f.Relay) {
-		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec), figure(m.CPU.Own, "%.2f"),
-			figure(m.CPU.Walsender, "%.2f"), figure(m.CPU.Broker, "%.2f"), count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
+		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec), figure(m.CPU.Own),
+			figure(m.CPU.Walsender), figure(m.CPU.Broker), count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
 	}
 	lines = append(lines, t.lines()...)
 	return append(lines, "",

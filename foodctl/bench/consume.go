@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -51,9 +52,9 @@ func (s *servers) consume(ctx context.Context, from, to ends, visit func(*kgo.Re
 	}
 	defer client.Close()
 	for next := from; !next.reached(to); {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read topic %s: %w", s.names.Topic, err)
+		fetches, err := s.poll(ctx, client)
+		if err != nil {
+			return err
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			next[r.Partition] = r.Offset + 1
@@ -63,6 +64,18 @@ func (s *servers) consume(ctx context.Context, from, to ends, visit func(*kgo.Re
 		})
 	}
 	return nil
+}
+
+// poll waits for records, for as long as there is patience: the end of a log that holds an open transaction never comes.
+func (s *servers) poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nothing comes for %s, and this is not its end", patience))
+	defer cancel()
+	fetches := client.PollFetches(ctx)
+	err := fetches.Err()
+	if err != nil {
+		err = fmt.Errorf("read topic %s: %w", s.names.Topic, cmp.Or(context.Cause(ctx), err))
+	}
+	return fetches, err
 }
 
 // consumer connects a read_committed consumer that begins at a position. The caller must close it.

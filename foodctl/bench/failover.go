@@ -102,17 +102,18 @@ func (c Failover) Run(ctx context.Context) (report FailoverReport, err error) {
 // pair is two relays, of which one publishes and one stands by.
 type pair struct {
 	relays [2]*relay
-	gates  [2]*gate // their cables, for Cut
 	fault  Fault
 	flow   *traffic
+
+	gates   [2]*gate // their cables, for Cut
+	proxies []*proxy
 }
 
 // takeover measures one fault, again and again, while events flow.
 func (s *servers) takeover(ctx context.Context, c Failover, fault Fault, t trial, w *wiring) (result Takeover, err error) {
 	p := &pair{fault: fault}
-	undo, err := s.pair(ctx, p, w)
-	defer func() { err = errors.Join(err, undo(context.WithoutCancel(ctx))) }()
-	if err != nil {
+	defer func() { err = errors.Join(err, p.end(context.WithoutCancel(ctx))) }()
+	if err := p.begin(ctx, s, w); err != nil {
 		return result, err
 	}
 	if p.flow, err = s.flow(ctx, t, c.Rate, 0); err != nil {
@@ -142,45 +143,45 @@ func evaluate(fault Fault, delivered, activated []time.Duration) Takeover {
 	return t
 }
 
-// pair starts the relays. What it returns stops them, also after an error.
-func (s *servers) pair(ctx context.Context, p *pair, w *wiring) (undo func(context.Context) error, err error) {
-	var proxies []*proxy
-	undo = func(ctx context.Context) (err error) {
-		for i, r := range p.relays {
-			if p.gates[i] != nil {
-				p.gates[i].mend()
-			}
-			if r != nil {
-				err = errors.Join(err, r.stop(ctx))
-			}
-		}
-		for _, proxy := range proxies {
-			proxy.close()
-		}
-		return err
-	}
-	for i := range p.relays {
-		var postgres, kafka string
+// begin starts the relays, the first as the one that publishes. Whether or not it succeeds, end ends them.
+func (p *pair) begin(ctx context.Context, s *servers, w *wiring) (err error) {
+	for i, role := range []string{active, standby} {
+		var postgres, kafka string // of the servers themselves
 		if p.fault == Cut {
 			p.gates[i] = newGate()
-			two, err := w.cable(ctx, i, s.admin.Host, p.gates[i])
-			proxies = append(proxies, two...)
+			proxies, err := w.cable(ctx, i, s.admin.Host, p.gates[i])
+			p.proxies = append(p.proxies, proxies...)
 			if err != nil {
-				return undo, err
+				return err
 			}
-			postgres, kafka = two[0].address(), two[1].address()
+			postgres, kafka = proxies[0].address(), proxies[1].address()
 		}
 		if p.relays[i], err = s.relay(fmt.Sprintf("%s-relay-%d", p.fault, i+1), postgres, kafka); err != nil {
-			return undo, err
+			return err
 		}
 		if err := p.relays[i].start(); err != nil {
-			return undo, err
+			return err
 		}
-		if err := p.relays[i].await(ctx, []string{active, standby}[i]); err != nil {
-			return undo, err
+		if err := p.relays[i].await(ctx, role); err != nil {
+			return err
 		}
 	}
-	return undo, nil
+	return nil
+}
+
+func (p *pair) end(ctx context.Context) (err error) {
+	for i, r := range p.relays {
+		if p.gates[i] != nil {
+			p.gates[i].mend()
+		}
+		if r != nil {
+			err = errors.Join(err, r.stop(ctx))
+		}
+	}
+	for _, proxy := range p.proxies {
+		proxy.close()
+	}
+	return err
 }
 
 // rounds returns, for each round, the time until an event was delivered and until the other relay was active.
@@ -208,6 +209,7 @@ func (p *pair) round(ctx context.Context, on int) (delivered, activated time.Dur
 	if err := p.strike(on); err != nil {
 		return 0, 0, err
 	}
+	after := time.Since(p.flow.began)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := other.await(gctx, active)
@@ -218,7 +220,7 @@ func (p *pair) round(ctx context.Context, on int) (delivered, activated time.Dur
 		ctx, cancel := context.WithTimeoutCause(gctx, patience, fmt.Errorf("no event arrives within %s", patience))
 		defer cancel()
 		return other.until(ctx, 10*time.Millisecond, func(context.Context) (bool, error) {
-			when, found := p.flow.first(at)
+			when, found := p.flow.first(after)
 			delivered = when - at
 			return found, nil
 		})

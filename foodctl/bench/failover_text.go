@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,12 +12,13 @@ import (
 func (r FailoverReport) Write(w io.Writer) error {
 	lines := []string{
 		r.Machine.String(), "",
-		"seconds from the fault until the first event committed after it was delivered; active: until the other relay says so", "",
+		"Seconds from the fault until the first event that was committed after it was delivered. Active: until the other",
+		"relay says that it is.", "",
 	}
-	t := newTable("", "rounds", "min", "p50", "p90", "max", "above limit", "active p50", "active max")
+	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "active p50", "active max")
 	seconds := func(v float64) string { return fmt.Sprintf("%.2f", v) }
 	for _, f := range r.Faults {
-		t.row(string(f.Fault), fmt.Sprint(f.Rounds), seconds(f.Delivered.Min), seconds(f.Delivered.P50), figure(f.Delivered.P90, "%.2f"),
+		t.row(string(f.Fault), strconv.Itoa(f.Rounds), seconds(f.Delivered.Min), seconds(f.Delivered.P50), figure(f.Delivered.P90),
 			seconds(f.Delivered.Max), fmt.Sprintf("%g s: %d", f.Limit, f.Above), seconds(f.Active.P50), seconds(f.Active.Max))
 	}
 	lines = append(append(lines, t.lines()...), "")

@@ -35,7 +35,7 @@ type RateLatency struct {
 	Events   int       `json:"events"`            // that count
 	Commit   Quantiles `json:"commit_seconds"`    // from the time in the schedule to the answer to COMMIT
 	Visible  Quantiles `json:"visible_seconds"`   // from there to the consumer
-	RelayCPU float64   `json:"relay_cpu"`         // seconds a second
+	RelayCPU *float64  `json:"relay_cpu"`         // seconds a second
 	Check    Check     `json:"check"`
 	Void     bool      `json:"void"`
 }
@@ -78,7 +78,7 @@ func (c Latency) Run(ctx context.Context) (report LatencyReport, err error) {
 // latency measures one rate.
 func (s *servers) latency(ctx context.Context, r *relay, t trial, rate float64, last time.Duration) (RateLatency, error) {
 	s.Progress(fmt.Sprintf("%g events/s for %s", rate, last))
-	began, before := time.Now(), cpu(r.process.PID())
+	began, used := time.Now(), newMeter(r.process.PID())
 	warm := int(rate * warmUp.Seconds())
 	f, err := s.flow(ctx, t, rate, warm+max(1, int(rate*last.Seconds())))
 	if err != nil {
@@ -89,9 +89,10 @@ func (s *servers) latency(ctx context.Context, r *relay, t trial, rate float64, 
 	if err := errors.Join(err, errStop); err != nil {
 		return RateLatency{}, err
 	}
-	used := (cpu(r.process.PID()) - before).Seconds() / time.Since(began).Seconds()
 	l := f.latency(marks, warm)
-	l.RelayCPU = used
+	if l.RelayCPU = used.used(); l.RelayCPU != nil {
+		*l.RelayCPU /= time.Since(began).Seconds()
+	}
 	l.Check, err = f.check(ctx)
 	l.Void = !l.Check.Clean()
 	return l, err
@@ -131,13 +132,17 @@ func (r LatencyReport) Write(w io.Writer) error {
 	}
 	lines := []string{
 		r.Machine.String(), "",
-		"from the answer to COMMIT until a read_committed consumer has the event, ms; commit: from its time in the schedule to the",
-		"answer, ms", "",
+		"Visible: from the answer to COMMIT until a read_committed consumer has the event. Commit: from the event's",
+		"time in the schedule to the answer. In ms.", "",
 	}
-	t := newTable("", "events/s", "events", "p50", "p99", "p99.9", "max", "commit p50", "commit p99", "relay CPU %")
+	t := newTable("wanted", "events/s", "events", "p50", "p99", "p99.9", "max", "commit p50", "commit p99", "relay CPU %")
 	for _, l := range r.Rates {
+		percent := missing
+		if l.RelayCPU != nil {
+			percent = fmt.Sprintf("%.1f", *l.RelayCPU*100)
+		}
 		t.row(fmt.Sprintf("%g events/s", l.Rate), fmt.Sprintf("%.1f", l.Achieved), grouped(int64(l.Events)), ms(&l.Visible.P50), ms(l.Visible.P99),
-			ms(l.Visible.P999), ms(&l.Visible.Max), ms(&l.Commit.P50), ms(l.Commit.P99), fmt.Sprintf("%.1f", l.RelayCPU*100))
+			ms(l.Visible.P999), ms(&l.Visible.Max), ms(&l.Commit.P50), ms(l.Commit.P99), percent)
 	}
 	lines = append(append(lines, t.lines()...), "")
 	for _, l := range r.Rates {

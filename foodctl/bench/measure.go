@@ -11,7 +11,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
-// Measurement is what so many events took. What runs on another machine, or is not involved, has no CPU time: nil.
+// Measurement is what so many events took. CPU time is nil of what is not involved or may run elsewhere, and where there is
+// no /proc to read it from.
 type Measurement struct {
 	Name              string  `json:"name"`
 	Events            int64   `json:"events"`
@@ -24,7 +25,7 @@ type Measurement struct {
 	KafkaTransactions *int64  `json:"kafka_transactions,omitempty"` // that the relay took
 }
 
-// Cost is CPU time, user and system, in seconds per million events. Where nothing was used that shows it is 0.
+// Cost is CPU time, user and system, in seconds per million events.
 type Cost struct {
 	Own       *float64 `json:"own"` // of what is measured: reader, producer, both of them, or relay
 	Walsender *float64 `json:"walsender"`
@@ -33,9 +34,33 @@ type Cost struct {
 
 // watch is a measurement that is under way.
 type watch struct {
-	own, broker int // processes; 0 for one that is elsewhere
 	began       time.Time
-	before      struct{ own, broker time.Duration }
+	own, broker meter
+}
+
+// meter reads a process's CPU time.
+type meter struct {
+	pid  int // 0 for a process that is elsewhere
+	from time.Duration
+}
+
+func newMeter(pid int) meter { return meter{pid, supervise.Of(pid).CPU} }
+
+// used is the time since the meter was made, in seconds; nil if it cannot be known.
+func (m meter) used() *float64 {
+	now := supervise.Of(m.pid)
+	if m.pid == 0 || now.MaxRSS == 0 {
+		return nil
+	}
+	return new((now.CPU - m.from).Seconds())
+}
+
+func (m meter) perMillion(events int64) *float64 {
+	used := m.used()
+	if used != nil {
+		*used *= 1e6 / float64(events)
+	}
+	return used
 }
 
 // watch begins to measure a process, and the broker where it is this trial's own.
@@ -43,41 +68,24 @@ func (s *servers) watch(own int) *watch {
 	if own == os.Getpid() {
 		runtime.GC() // of what others have left
 	}
-	w := &watch{own: own}
+	w := &watch{own: newMeter(own)}
 	if s.kafka != nil {
-		w.broker = s.kafka.PID()
+		w.broker = newMeter(s.kafka.PID())
 	}
-	w.before.own, w.before.broker = cpu(w.own), cpu(w.broker)
 	w.began = time.Now()
 	return w
 }
 
 // stop ends the measurement of so many events with so many bytes of payload. The walsender is a process that was started
-// for it, and must still be there; 0 for one that is elsewhere.
+// for it and is still there, 0 for none or one that is elsewhere.
 func (w *watch) stop(name string, events, payload int64, walsender int) Measurement {
 	took := time.Since(w.began).Seconds()
-	m := Measurement{
+	return Measurement{
 		Name: name, Events: events, Seconds: took, EventsPerSecond: float64(events) / took, PayloadMBPerSec: float64(payload) / took / 1e6,
-		CPU: Cost{Own: perMillion(cpu(w.own)-w.before.own, events)},
+		CPU: Cost{
+			Own: w.own.perMillion(events), Walsender: meter{pid: walsender}.perMillion(events), Broker: w.broker.perMillion(events),
+		},
 	}
-	if walsender != 0 {
-		m.CPU.Walsender = perMillion(cpu(walsender), events)
-	}
-	if w.broker != 0 {
-		m.CPU.Broker = perMillion(cpu(w.broker)-w.before.broker, events)
-	}
-	return m
-}
-
-func cpu(pid int) time.Duration {
-	if pid == 0 {
-		return 0
-	}
-	return supervise.Of(pid).CPU
-}
-
-func perMillion(d time.Duration, events int64) *float64 {
-	return new(d.Seconds() / float64(events) * 1e6)
 }
 
 // local is a server process of Postgres if that runs on this machine for certain, else 0.
@@ -108,5 +116,3 @@ func (s *servers) machine(ctx context.Context) (Machine, error) {
 	err := s.db.QueryRow(ctx, "SHOW server_version").Scan(&m.Postgres)
 	return m, err
 }
-
-func maxRSS(pid int) int64 { return supervise.Of(pid).MaxRSS }

@@ -145,23 +145,20 @@ func (s *servers) openDatabase(ctx context.Context) (err error) {
 	if err := access.CreateDatabase(ctx, conn, s.names.OrdersDB); err != nil {
 		return err
 	}
-	if err := migrate.Up(ctx, s.url(nil), sql.Orders); err != nil {
+	if err := migrate.Up(ctx, s.url(), sql.Orders); err != nil {
 		return err
 	}
 	if err := s.login.Ensure(ctx, conn); err != nil {
 		return err
 	}
-	s.db, err = pgx.Connect(ctx, s.url(nil))
+	s.db, err = pgx.Connect(ctx, s.url())
 	return err
 }
 
-// url is the URL of the orders database for a user, the administrator for nil. It holds a password.
-func (s *servers) url(user *url.Userinfo) string {
+// url is the administrator's URL of the orders database. It holds a password.
+func (s *servers) url() string {
 	u := *s.admin
 	u.Path = "/" + s.names.OrdersDB
-	if user != nil {
-		u.User = user
-	}
 	return u.String()
 }
 

@@ -3,32 +3,40 @@ package bench
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
-// table lines numbers up under their heads.
+// table lines numbers up under their heads, and names at the left.
 type table struct {
-	strings.Builder
-
-	w *tabwriter.Writer
+	rows   [][]string
+	widths []int
 }
 
 func newTable(heads ...string) *table {
-	t := &table{}
-	t.w = tabwriter.NewWriter(&t.Builder, 0, 0, 2, ' ', tabwriter.AlignRight)
+	t := &table{widths: make([]int, len(heads))}
 	t.row(heads...)
 	return t
 }
 
-// row adds a line. The first cell is a name and stands at the left, which takes a padding by itself.
+// row adds a line. Its first cell is the name.
 func (t *table) row(cells ...string) {
-	fmt.Fprintln(t.w, strings.Join(cells, "\t")+"\t")
+	t.rows = append(t.rows, cells)
+	for i, cell := range cells {
+		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
+	}
 }
 
-func (t *table) lines() []string {
-	_ = t.w.Flush() // to memory
-	return strings.Split(strings.TrimRight(t.String(), "\n"), "\n")
+func (t *table) lines() (lines []string) {
+	for _, cells := range t.rows {
+		line := fmt.Sprintf("  %-*s", t.widths[0], cells[0])
+		for i, cell := range cells[1:] {
+			line += fmt.Sprintf("  %*s", t.widths[1+i], cell)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // write writes lines, and nothing behind a line's last word.
@@ -43,11 +51,11 @@ func write(w io.Writer, lines []string) error {
 // missing stands for what could not be measured.
 const missing = "-"
 
-func figure(v *float64, format string) string {
+func figure(v *float64) string {
 	if v == nil {
 		return missing
 	}
-	return fmt.Sprintf(format, *v)
+	return fmt.Sprintf("%.2f", *v)
 }
 
 func count(v *int64, unit int64) string {
@@ -59,7 +67,7 @@ func count(v *int64, unit int64) string {
 
 // grouped writes 1234567 as 1,234,567.
 func grouped(n int64) string {
-	digits := fmt.Sprint(n)
+	digits := strconv.FormatInt(n, 10)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}

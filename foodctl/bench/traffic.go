@@ -45,6 +45,7 @@ type traffic struct {
 
 // mark is when an event was where, since the traffic began; 0 for not yet.
 type mark struct {
+	sent      time.Duration // the writer was about to write it
 	committed time.Duration // the writer had the answer to its COMMIT
 	delivered time.Duration // a read_committed consumer had the record
 }
@@ -95,7 +96,7 @@ func (s *servers) flow(ctx context.Context, t trial, rate float64, limit int) (f
 // connect makes connections for writers.
 func (s *servers) connect(ctx context.Context, n int) (conns []*pgx.Conn, err error) {
 	for range n {
-		conn, err := pgx.Connect(ctx, s.url(nil))
+		conn, err := pgx.Connect(ctx, s.url())
 		if err != nil {
 			for _, conn := range conns {
 				_ = conn.Close(ctx) // there is nothing on it
@@ -112,18 +113,19 @@ func (f *traffic) write(ctx context.Context, conn *pgx.Conn, at place) error {
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // each answer has come
 	for ; f.limit == 0 || int(at) < f.limit; at += lanes {
 		if ops.Sleep(ctx, time.Until(f.began.Add(f.due(at)))) != nil {
-			return nil //nolint:nilerr // that is how it is to end
+			return nil
 		}
 		var batch pgx.Batch
 		if _, err := outbox.Queue(&batch, []event.Event{f.trial.event(at.number())}); err != nil {
 			return err
 		}
+		sent := time.Since(f.began)
 		// One statement, and so a transaction of its own: its answer is that of the COMMIT. Once begun it is not broken off.
 		if err := conn.SendBatch(context.WithoutCancel(ctx), &batch).Close(); err != nil {
 			return fmt.Errorf("write an event: %w", err)
 		}
 		now := time.Since(f.began)
-		f.note(at, func(m *mark) { m.committed, f.open = now, f.open+1 })
+		f.note(at, func(m *mark) { m.sent, m.committed, f.open = sent, now, f.open+1 })
 	}
 	return nil
 }
@@ -140,7 +142,7 @@ func (f *traffic) read(ctx context.Context, client *kgo.Client) error {
 		fetches := client.PollFetches(ctx)
 		now := time.Since(f.began)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // that is how it is to end
+			return nil
 		}
 		if err := fetches.Err(); err != nil {
 			return fmt.Errorf("read topic %s: %w", f.names.Topic, err)
@@ -190,12 +192,13 @@ func (f *traffic) settled() bool {
 	return f.open == 0
 }
 
-// first is when the first of the events was delivered that were committed after a moment.
+// first is when the first of the events was delivered that were committed after a moment for certain: they were written
+// after it. One whose answer came after it may have been committed, and published, before.
 func (f *traffic) first(after time.Duration) (delivered time.Duration, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range f.marks {
-		if m.committed > after && m.delivered > 0 && (!found || m.delivered < delivered) {
+		if m.sent > after && m.delivered > 0 && (!found || m.delivered < delivered) {
 			delivered, found = m.delivered, true
 		}
 	}
