@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -85,12 +86,12 @@ var naps = []time.Duration{0, 100 * time.Microsecond, 250 * time.Microsecond, 50
 var codecs = []struct {
 	name  string
 	codec kgo.CompressionCodec
-}{{"lz4", kgo.Lz4Compression()}, {"no compression", kgo.NoCompression()}}
+}{{"lz4", kgo.Lz4Compression()}, {"plain", kgo.NoCompression()}}
 
 // Run fills, measures and checks, for each size of transactions.
 func (c Backlog) Run(ctx context.Context) (report BacklogReport, err error) {
-	if c.Rows < 1 || len(c.PerTransaction) == 0 {
-		return report, errors.New("at least one row and one size of transactions is needed")
+	if c.Rows < 1 || len(c.PerTransaction) == 0 || slices.Min(c.PerTransaction) < 1 {
+		return report, errors.New("at least one row (--rows), and one or more a transaction (--tx), are needed")
 	}
 	s, err := open(ctx, c.Config, kafkaserver.Config{})
 	if err != nil {
@@ -228,7 +229,7 @@ func (b *backlog) readBare(ctx context.Context, slot string) error {
 		}
 		w := b.watch(os.Getpid())
 		err = r.run(ctx)
-		m := w.stop("bare reader, "+napName(nap), b.Rows, b.PayloadBytes, b.local(server))
+		m := w.stop("reader, "+napName(nap), b.Rows, b.PayloadBytes, b.local(server))
 		_ = r.conn.Close() // nothing more is expected of it
 		if err != nil {
 			return err
@@ -244,7 +245,7 @@ func napName(nap time.Duration) string {
 	if nap == 0 {
 		return "eager"
 	}
-	return fmt.Sprintf("naps of %g ms", nap.Seconds()*1e3)
+	return fmt.Sprintf("naps %g ms", nap.Seconds()*1e3)
 }
 
 func (b *backlog) reader(ctx context.Context, slot string, nap time.Duration) (*bareReader, int, error) {
@@ -259,7 +260,7 @@ func (b *backlog) reader(ctx context.Context, slot string, nap time.Duration) (*
 func (b *backlog) produceBare(ctx context.Context) error {
 	for i := range codecs {
 		b.Progress("bare producer, " + codecs[i].name)
-		m, err := b.produce(ctx, i, "bare producer, "+codecs[i].name, func(context.Context) (int, error) { return 0, nil })
+		m, err := b.produce(ctx, i, "producer, "+codecs[i].name, func(context.Context) (int, error) { return 0, nil })
 		if err != nil {
 			return err
 		}

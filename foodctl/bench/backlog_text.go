@@ -7,7 +7,10 @@ import (
 
 // Write writes the report for people.
 func (r BacklogReport) Write(w io.Writer) error {
-	lines := []string{r.Machine.String(), "MB/s: of payload. s/M: CPU seconds per million events."}
+	lines := []string{
+		r.Machine.String(),
+		"reader, producer: bare, and nothing but that. MB/s: of payload. s/M: CPU seconds per million events.",
+	}
 	for _, f := range r.Fillings {
 		lines = append(append(lines, ""), f.lines()...)
 	}
@@ -20,15 +23,15 @@ func (f Filling) lines() []string {
 			grouped(int64(f.RowsPerTransaction)), f.PayloadBytes/f.Rows, f.FillSeconds, grouped(f.WALBytes/1e6)),
 		"",
 	}
-	t := newTable("", "events/s", "MB/s", "own s/M", "walsender s/M", "broker s/M", "peak RSS MB", "reads", "Kafka tx")
+	t := newTable("", "events/s", "MB/s", "own s/M", "sender s/M", "broker s/M", "peak RSS MB", "reads", "Kafka tx")
 	measurements := append(append([]Measurement{}, f.Readers...), f.Producers...)
 	for _, m := range append(measurements, f.Both, f.Relay) {
 		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec), figure(m.CPU.Own),
 			figure(m.CPU.Walsender), figure(m.CPU.Broker), count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
 	}
 	lines = append(lines, t.lines()...)
-	return append(lines, "",
-		fmt.Sprintf("relay against: eager reader %.2f, best reader %.2f, best producer %.2f, both at once %.2f",
-			f.Ratios.EagerReader, f.Ratios.BestReader, f.Ratios.BestProducer, f.Ratios.Both),
-		f.Check.String())
+	lines = append(lines, "",
+		fmt.Sprintf("relay by limit: eager reader %.2f, best reader %.2f, best producer %.2f, both %.2f",
+			f.Ratios.EagerReader, f.Ratios.BestReader, f.Ratios.BestProducer, f.Ratios.Both))
+	return append(lines, f.Check.lines("check")...)
 }

@@ -65,7 +65,7 @@ ORDER BY seq`
 
 // expect reads from the table which rows were committed since a sequence number.
 func (c *checker) expect(ctx context.Context, conn *pgx.Conn, after int64) error {
-	rows, _ := conn.Query(ctx, selectRows, after) // its error is that of the rows
+	rows, _ := conn.Query(ctx, selectRows, after) //nolint:rowserrcheck // ForEachRow checks it
 	var (
 		seq, version int64
 		order        uuid.UUID

@@ -12,8 +12,8 @@ import (
 func (r FailoverReport) Write(w io.Writer) error {
 	lines := []string{
 		r.Machine.String(), "",
-		"Seconds from the fault until the first event that was committed after it was delivered. Active: until the other",
-		"relay says that it is.", "",
+		"Seconds from the fault until the first event that was committed after it was delivered.",
+		"Active: until the other relay says that it is.", "",
 	}
 	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "active p50", "active max")
 	seconds := func(v float64) string { return fmt.Sprintf("%.2f", v) }
@@ -27,7 +27,7 @@ func (r FailoverReport) Write(w io.Writer) error {
 		lines = append(append(lines, histogram(f.All)...), "")
 	}
 	for _, f := range r.Faults {
-		lines = append(lines, fmt.Sprintf("%s: %s", f.Fault, f.Check))
+		lines = append(lines, f.Check.lines("check of "+string(f.Fault))...)
 	}
 	return write(w, lines)
 }

@@ -146,7 +146,7 @@ func (r LatencyReport) Write(w io.Writer) error {
 	}
 	lines = append(append(lines, t.lines()...), "")
 	for _, l := range r.Rates {
-		lines = append(lines, fmt.Sprintf("%g events/s: %s", l.Rate, l.Check))
+		lines = append(lines, l.Check.lines(fmt.Sprintf("check of %g/s", l.Rate))...)
 	}
 	return write(w, lines)
 }

@@ -30,11 +30,11 @@ func (t *table) row(cells ...string) {
 
 func (t *table) lines() (lines []string) {
 	for _, cells := range t.rows {
-		line := fmt.Sprintf("  %-*s", t.widths[0], cells[0])
+		line := fmt.Appendf(nil, "  %-*s", t.widths[0], cells[0])
 		for i, cell := range cells[1:] {
-			line += fmt.Sprintf("  %*s", t.widths[1+i], cell)
+			line = fmt.Appendf(line, "  %*s", t.widths[1+i], cell)
 		}
-		lines = append(lines, line)
+		lines = append(lines, string(line))
 	}
 	return lines
 }
@@ -74,18 +74,17 @@ func grouped(n int64) string {
 	return digits
 }
 
-// String says what was found, zeros included, in lines.
-func (c Check) String() string {
-	verdict := ""
-	if !c.Clean() {
-		verdict = "  THE FIGURES ARE VOID"
-	}
-	lines := []string{fmt.Sprintf("check: %s events, missing %s, duplicates %s, out of order %s, altered %s%s", grouped(c.Events),
-		grouped(c.Missing), grouped(c.Duplicates), grouped(c.OutOfOrder), grouped(c.Altered), verdict)}
+// lines say what was found, zeros included.
+func (c Check) lines(name string) []string {
+	lines := []string{fmt.Sprintf("%s: %s events, missing %s, duplicates %s, out of order %s, altered %s", name, grouped(c.Events),
+		grouped(c.Missing), grouped(c.Duplicates), grouped(c.OutOfOrder), grouped(c.Altered))}
 	for _, finding := range c.Findings {
 		lines = append(lines, "  "+finding)
 	}
-	return strings.Join(lines, "\n")
+	if !c.Clean() {
+		lines = append(lines, "  THE FIGURES ARE VOID")
+	}
+	return lines
 }
 
 // String says where it was measured, in a line.
