@@ -57,6 +57,14 @@ func (f benchFlags) print(out io.Writer, r report, void bool) error {
 	return nil
 }
 
+// stopped gives a bench that Ctrl-C has ended exit code 2: nothing is known.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &ops.ExitError{Code: 2, Err: fmt.Errorf("stopped before everything was measured and checked: %w", err)}
+}
+
 type benchRelayCmd struct {
 	benchFlags
 
@@ -78,7 +86,7 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Backlog{Config: c.config(p), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	return c.print(out, r, r.Void)
 }
@@ -102,7 +110,7 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 func (c *benchLatencyCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Latency{Config: c.config(p), Rates: c.Rates, For: c.For}.Run(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	return c.print(out, r, r.Void)
 }
@@ -129,7 +137,7 @@ Exit code: 0; 1 if the check found anything, the figures are void then. A takeov
 func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Failover{Config: c.config(p), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	return c.print(out, r, r.Void)
 }

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,8 +12,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 )
@@ -21,7 +25,7 @@ func given(t *testing.T) Config {
 	t.Helper()
 	return Config{
 		DatabaseURL: testenv.Empty(t), Brokers: testenv.Broker(t), Relay: testenv.Build(t, "relay"),
-		Progress: func(text string) { t.Log(text) },
+		Progress: func(text string) { t.Log(text) }, name: testenv.Name(t)[:30] + strings.ToLower(rand.Text()[:8]),
 	}
 }
 
@@ -36,22 +40,36 @@ func own(t *testing.T) Config {
 	return c
 }
 
-// left counts what a trial has left on the given Postgres server.
-func left(t *testing.T, c Config) (n int) {
+// left names what a trial has left on the given servers.
+func left(t *testing.T, c Config) (names []string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), c.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // it has answered
-	err = conn.QueryRow(t.Context(), `
-SELECT (SELECT count(*) FROM pg_database WHERE datname LIKE 'bench\_%')
-     + (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'bench\_%')
-     + (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'bench\_%')`).Scan(&n)
+	rows, _ := conn.Query(t.Context(), `
+SELECT name
+FROM (SELECT datname::text FROM pg_database UNION ALL SELECT rolname FROM pg_roles UNION ALL SELECT slot_name FROM pg_replication_slots) AS all_of(name)
+WHERE starts_with(name, $1)`, c.name)
+	if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		t.Fatal(err)
+	}
+	client, err := broker.Connect(t.Context(), c.Brokers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	defer client.Close()
+	topics, err := kadm.NewClient(client).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range topics.Names() {
+		if strings.Contains(name, c.name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // TestEachBenchMeasuresChecksAndLeavesNothing goes through small runs on given servers. One after the other: what each has
@@ -105,8 +123,33 @@ func TestEachBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := left(t, c); n != 0 {
-		t.Errorf("%d databases, roles and slots are left", n)
+	if names := left(t, c); len(names) > 0 {
+		t.Errorf("left: %q", names)
+	}
+}
+
+// TestABenchThatIsStoppedLeavesNothing stops it while a slot is being read, and while the relay runs.
+func TestABenchThatIsStoppedLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"bare reader and bare producer at once", "relay"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			c := given(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c.Progress = func(text string) {
+				if text == at {
+					cancel()
+				}
+			}
+			_, err := Backlog{Config: c, Rows: 20_000, PerTransaction: []int{1000}}.Run(ctx)
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v, want that it was stopped", err)
+			}
+			if names := left(t, c); len(names) > 0 {
+				t.Errorf("left: %q", names)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,6 +32,8 @@ type Config struct {
 	Brokers     string       // comma-separated addresses; empty: a private Apache Kafka
 	Relay       string       // path of the program; empty: the one beside this program, else built
 	Progress    func(string) // is told what is going on, one line a call; not nil
+
+	name string // of what is made on the servers; empty: one that nobody else has
 }
 
 // servers are a database and a topic of a trial's own, on servers of its own unless some were given.
@@ -62,7 +65,7 @@ var settings = map[string]string{
 
 // open starts what was not given, and makes database, login and topic. properties are the private broker's.
 func open(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, err error) {
-	id := "bench_" + strings.ToLower(rand.Text()[:8])
+	id := cmp.Or(c.name, "bench_"+strings.ToLower(rand.Text()[:8]))
 	s = &servers{Config: c, names: stack.ScratchNames(id)}
 	s.login = access.Login{Name: id + "_relay", Password: rand.Text(), Group: "orders_relay", Attributes: "REPLICATION"}
 	defer func() {
@@ -181,11 +184,11 @@ func (s *servers) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	var errs []error
-	if s.postgres == nil && s.db != nil {
-		errs = append(errs, s.scrubDatabase(ctx))
-	}
 	if s.db != nil {
-		_ = s.db.Close(ctx) // whatever it says, the server is about to end or the database is gone
+		_ = s.db.Close(ctx) // what was interrupted has closed it already
+	}
+	if s.postgres == nil && s.admin != nil {
+		errs = append(errs, s.scrubDatabase(ctx))
 	}
 	if s.client != nil {
 		if s.kafka == nil {
@@ -203,23 +206,32 @@ func (s *servers) close(ctx context.Context) error {
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
+// A walsender whose client is gone holds its slot for a moment.
+const endSenders = `
+SELECT pg_terminate_backend(active_pid, 10000)
+FROM pg_replication_slots
+WHERE database = $1 AND active_pid IS NOT NULL`
+
 const dropSlots = `
 SELECT pg_drop_replication_slot(slot_name)
 FROM pg_replication_slots
-WHERE database = current_database()`
+WHERE database = $1`
 
+// scrubDatabase removes what was made on a given server, as far as it was made.
 func (s *servers) scrubDatabase(ctx context.Context) error {
-	if _, err := s.db.Exec(ctx, dropSlots); err != nil {
-		return fmt.Errorf("drop the slots of %s: %w", s.names.OrdersDB, err)
-	}
 	conn, err := pgx.Connect(ctx, s.admin.String())
 	if err != nil {
-		return err
+		return fmt.Errorf("remove database %s: %w", s.names.OrdersDB, err)
 	}
 	defer conn.Close(ctx) //nolint:errcheck // nothing is lost with it
+	for _, statement := range []string{endSenders, dropSlots} {
+		if _, err := conn.Exec(ctx, statement, s.names.OrdersDB); err != nil {
+			return fmt.Errorf("drop the slots of %s: %w", s.names.OrdersDB, err)
+		}
+	}
 	for _, statement := range []string{
-		"DROP DATABASE " + pgx.Identifier{s.names.OrdersDB}.Sanitize() + " WITH (FORCE)",
-		"DROP ROLE " + pgx.Identifier{s.login.Name}.Sanitize(),
+		"DROP DATABASE IF EXISTS " + pgx.Identifier{s.names.OrdersDB}.Sanitize() + " WITH (FORCE)",
+		"DROP ROLE IF EXISTS " + pgx.Identifier{s.login.Name}.Sanitize(),
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
