@@ -105,9 +105,6 @@ func (c Backlog) Run(ctx context.Context) (report BacklogReport, err error) {
 	if err != nil {
 		return report, err
 	}
-	if err := s.prime(ctx, r); err != nil {
-		return report, err
-	}
 	if report.WarmUp, err = s.measure(ctx, r, 0, c.PerTransaction[0], max(1, c.Rows/10)); err != nil {
 		return report, err
 	}
@@ -149,6 +146,10 @@ type backlog struct {
 // run does everything in the order in which nothing disturbs what comes after it: the relay is last, because the bare
 // readers want its log whole, and its own slot was there first, so that it finds the backlog as a relay that was away does.
 func (b *backlog) run(ctx context.Context) (err error) {
+	b.Progress("bringing the relay's slot up to date")
+	if err := b.prime(ctx, b.relay); err != nil {
+		return err
+	}
 	slot := b.names.Slot + "_bare"
 	if _, err := b.db.Exec(ctx, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, slot); err != nil {
 		return fmt.Errorf("make a slot for the bare readers: %w", err)

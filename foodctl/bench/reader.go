@@ -53,7 +53,11 @@ func startReading(ctx context.Context, url, slot string) (conn net.Conn, server 
 	if err != nil {
 		return nil, 0, err
 	}
-	// The connection is taken over before the command is sent: pgconn reads ahead, and would keep the first rows.
+	// The connection is taken over before the command is sent, and nobody else reads from it any more: pgconn reads ahead,
+	// in the background too, and would keep the first rows.
+	if err := pg.SyncConn(ctx); err != nil {
+		return nil, 0, errors.Join(err, pg.Close(ctx))
+	}
 	taken, err := pg.Hijack()
 	if err != nil {
 		return nil, 0, errors.Join(err, pg.Close(ctx))

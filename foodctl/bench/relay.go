@@ -129,13 +129,39 @@ func (r *relay) stop(ctx context.Context) error {
 	}
 }
 
-// prime lets a relay run once, so that slot and checkpoint exist, and stops it.
+// prime lets a relay run until slot and checkpoint exist and the slot is up to date, and stops it.
 func (s *servers) prime(ctx context.Context, r *relay) error {
 	err := r.start()
 	if err == nil {
 		err = r.await(ctx, active)
 	}
+	if err == nil {
+		err = s.settle(ctx, r)
+	}
 	return errors.Join(err, r.stop(context.WithoutCancel(ctx)))
+}
+
+const selectBehind = `
+SELECT (confirmed_flush_lsn - restart_lsn)::bigint
+FROM pg_replication_slots
+WHERE slot_name = $1`
+
+// settle waits until the server would begin to read the log for the slot close to where that was acknowledged. Right after a
+// backlog it would begin inside of that one, where the last snapshot of running transactions stood that it had decoded, and
+// the next measurement would pay for decoding it a second time. What it takes is a snapshot, which a checkpoint writes, and
+// then an acknowledgement; a relay gives one every ten seconds while there is nothing to publish.
+func (s *servers) settle(ctx context.Context, r *relay) error {
+	const near = 100 << 10 // bytes
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("slot %s does not follow within %s", s.names.Slot, patience))
+	defer cancel()
+	return r.until(ctx, time.Second, func(ctx context.Context) (bool, error) {
+		var behind int64
+		if err := s.db.QueryRow(ctx, selectBehind, s.names.Slot).Scan(&behind); err != nil || behind <= near {
+			return err == nil, err
+		}
+		_, err := s.db.Exec(ctx, "CHECKPOINT")
+		return false, err
+	})
 }
 
 const selectSlot = `
