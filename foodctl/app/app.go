@@ -20,6 +20,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
 	Watch   watchCmd   `cmd:"" help:"Show how many events are where, a line a second."`
 	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
+	Bench   benchCmd   `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
 	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`
 	Certs   certsCmd   `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log := c.Log("foodctl", stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
-	parsed.Bind(log)
+	parsed.Bind(log, progressTo(stderr))
 	return parsed.Run()
 }
 

@@ -16,8 +16,8 @@ var withheld = []string{
 // withheldPrefixes are the same for variables that name their program.
 var withheldPrefixes = []string{"KAFKA_", "RELAY_", "PROJECTOR_", "ORDERSERVICE_", "FOODCTL_", "VERIFY_"}
 
-// inherited is what of an environment a program inherits: all but what is withheld. LOG_LEVEL is meant for all.
-func inherited(environ []string) []string {
+// Inherited is what of an environment a program inherits: all but what is withheld. LOG_LEVEL is meant for all.
+func Inherited(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.Contains(withheld, name) ||

@@ -28,7 +28,7 @@ func TestChildrenInheritNoFlagOfAProgram(t *testing.T) {
 				if match[1] == "LOG_LEVEL" || strings.HasSuffix(file, "_test.go") {
 					continue // the one is meant for all, the other for nobody
 				}
-				if left := inherited([]string{match[1] + "=secret"}); len(left) != 0 {
+				if left := Inherited([]string{match[1] + "=secret"}); len(left) != 0 {
 					t.Errorf("%s: a child inherits %s", file, match[1])
 				}
 			}
@@ -43,7 +43,7 @@ func TestChildrenInheritTheRest(t *testing.T) {
 	t.Parallel()
 	rest := []string{"PATH=/bin", "HOME=/root", "GOCOVERDIR=/cover", "CRASH_AT=x:2", "CRASH_HITS=/hits", "LOG_LEVEL=debug", "PGSSLROOTCERT=/ca"}
 	environ := slices.Concat([]string{"DATABASE_URL=postgres://postgres:secret@db", "PGPASSWORD=secret", "RELAY_OPEN_GATE=ack"}, rest)
-	if got := inherited(environ); !slices.Equal(got, rest) {
+	if got := Inherited(environ); !slices.Equal(got, rest) {
 		t.Errorf("inherited %q, want %q", got, rest)
 	}
 }

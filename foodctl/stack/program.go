@@ -61,7 +61,7 @@ func (s *Stack) spec(name, program string, env func() []string, args ...string) 
 		Name:  name,
 		Path:  filepath.Join(s.binaries, program),
 		Args:  args,
-		Env:   func() []string { return append(append(inherited(os.Environ()), "LOG_FORMAT=text"), env()...) },
+		Env:   func() []string { return append(append(Inherited(os.Environ()), "LOG_FORMAT=text"), env()...) },
 		Log:   filepath.Join(dir, name+".log"),
 		Grace: grace,
 		Final: refusals,

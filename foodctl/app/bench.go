@@ -1,0 +1,143 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/bench"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+)
+
+type benchCmd struct {
+	Relay    benchRelayCmd    `cmd:"" help:"How fast the relay drains a backlog, beside what this machine can do at most."`
+	Latency  benchLatencyCmd  `cmd:"" help:"How long an event takes from its commit to a reader."`
+	Failover benchFailoverCmd `cmd:"" help:"How long a standby takes to take over."`
+}
+
+// benchFlags are what the benches have in common.
+type benchFlags struct {
+	DatabaseURL string `help:"Postgres server to use (15 or newer, wal_level=logical), as a superuser. Default: a private one." env:"DATABASE_URL" placeholder:"URL"`
+	Brokers     string `help:"Kafka brokers to use (4.0 or newer), comma-separated. Default: a private Apache Kafka, which takes Java 17 and make kafka." env:"KAFKA_BROKERS" placeholder:"HOST:PORT,..."`
+	JSON        bool   `help:"Print one JSON object instead of text." env:"FOODCTL_JSON" name:"json"`
+}
+
+// progress tells on stderr what is going on: what goes to stdout is the result.
+type progress func(text string)
+
+func progressTo(stderr io.Writer) progress {
+	return func(text string) { fmt.Fprintln(stderr, "... "+text) }
+}
+
+func (f benchFlags) config(p progress) bench.Config {
+	return bench.Config{DatabaseURL: f.DatabaseURL, Brokers: f.Brokers, Progress: p}
+}
+
+// report is what a bench came to.
+type report interface{ Write(w io.Writer) error }
+
+// print prints a report. Void figures are exit code 1; the report has said why.
+func (f benchFlags) print(out io.Writer, r report, void bool) error {
+	var err error
+	if f.JSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(r)
+	} else {
+		err = r.Write(out)
+	}
+	if err != nil {
+		return fmt.Errorf("print the report: %w", err)
+	}
+	if void {
+		return &ops.ExitError{Code: 1}
+	}
+	return nil
+}
+
+// stopped gives a bench that Ctrl-C has ended exit code 2: nothing is known.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &ops.ExitError{Code: 2, Err: fmt.Errorf("stopped before everything was measured and checked: %w", err)}
+}
+
+type benchRelayCmd struct {
+	benchFlags
+
+	Rows           int64 `help:"Events of each backlog (${default})." env:"FOODCTL_ROWS" default:"1000000" placeholder:"N"`
+	PerTransaction []int `help:"Events a transaction, a backlog for each (${default})." env:"FOODCTL_PER_TRANSACTION" name:"tx" default:"1000,10,1" placeholder:"N,..."`
+}
+
+// Help is what `foodctl bench relay --help` says beside the flags.
+func (benchRelayCmd) Help() string {
+	return `Fills the outbox while the relay is away, reads the log with bare readers, writes the records with bare producers, both at
+once, and then lets the relay drain it: all on the same machine, one after the other. What the relay published is compared
+with the rows, byte for byte. docs/performance.md says what each figure means. Takes some 5 GB below TMPDIR and some
+minutes; let nothing else run.
+
+Exit code: 0; 1 if the check found anything, the figures are void then.`
+}
+
+// Run measures and prints.
+func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Backlog{Config: c.config(p), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	return c.print(out, r, r.Void)
+}
+
+type benchLatencyCmd struct {
+	benchFlags
+
+	Rates []float64     `help:"Events a second, one after the other (${default})." env:"FOODCTL_RATES" default:"10,1000,5000" placeholder:"N,..."`
+	For   time.Duration `help:"How long each (${default})." env:"FOODCTL_FOR" default:"30s" placeholder:"DURATION"`
+}
+
+// Help is what `foodctl bench latency --help` says beside the flags.
+func (benchLatencyCmd) Help() string {
+	return `Writes one event a transaction at times that were fixed before, and measures from the answer to COMMIT until a read_committed
+consumer has the event. Then it compares what was published with the rows, byte for byte.
+
+Exit code: 0; 1 if the check found anything, the figures are void then.`
+}
+
+// Run measures and prints.
+func (c *benchLatencyCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Latency{Config: c.config(p), Rates: c.Rates, For: c.For}.Run(ctx)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	return c.print(out, r, r.Void)
+}
+
+type benchFailoverCmd struct {
+	benchFlags
+
+	Faults []bench.Fault `help:"What happens to the relay that publishes (${default}). cut takes the private Kafka." env:"FOODCTL_FAULTS" enum:"kill,pause,cut" default:"kill,pause,cut" placeholder:"FAULT,..."`
+	Rounds int           `help:"How often each (${default})." env:"FOODCTL_ROUNDS" default:"20" placeholder:"N"`
+	Rate   float64       `help:"Events a second, all the time (${default})." env:"RATE" default:"100" placeholder:"N"`
+}
+
+// Help is what `foodctl bench failover --help` says beside the flags.
+func (benchFailoverCmd) Help() string {
+	return `Runs two relays while events flow. The one that publishes gets SIGKILL (kill), SIGSTOP (pause), or is cut off from Postgres
+and Kafka with its connections left open (cut); the time is taken until the first event that was committed after that is
+delivered to a read_committed consumer. The one that was struck must come back as standby. Then what was published is
+compared with the rows, byte for byte.
+
+Exit code: 0; 1 if the check found anything, the figures are void then. A takeover above the limit is counted, and no error.`
+}
+
+// Run measures and prints.
+func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Failover{Config: c.config(p), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	return c.print(out, r, r.Void)
+}

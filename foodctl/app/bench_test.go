@@ -1,0 +1,53 @@
+package app
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/bench"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+)
+
+func TestVoidFiguresArePrintedAndAreExitCode1(t *testing.T) {
+	t.Parallel()
+	r := bench.FailoverReport{Void: true, Faults: []bench.Takeover{{Fault: bench.Kill, Check: bench.Check{Missing: 3}, Void: true}}}
+	for _, tt := range []struct {
+		json bool
+		want string
+	}{{false, "missing 3"}, {true, `"missing": 3`}} {
+		var out strings.Builder
+		err := benchFlags{JSON: tt.json}.print(&out, r, r.Void)
+		if code := ops.Exit(err, io.Discard); code != 1 || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("exit code %d, want 1; output, which is to have %q:\n%s", code, tt.want, out.String())
+		}
+		if tt.json && !json.Valid([]byte(out.String())) {
+			t.Errorf("no JSON: %s", out.String())
+		}
+		if code := ops.Exit(benchFlags{JSON: tt.json}.print(io.Discard, r, false), io.Discard); code != 0 {
+			t.Errorf("exit code %d of figures that are not void, want 0", code)
+		}
+	}
+}
+
+func TestBenchRefusesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		args string
+		want string
+		code int
+	}{
+		{"bench relay --rows 0", "at least one row", 1},
+		{"bench relay --tx 1000,0", "--tx", 1},
+		{"bench latency --for 0s", "a time above 0", 1},
+		{"bench failover --faults burn", "must be one of", 2},
+		{"bench failover --brokers 127.0.0.1:1", "--faults kill,pause", 1},
+	} {
+		err := run(t.Context(), strings.Fields(tt.args), io.Discard, io.Discard)
+		var text strings.Builder
+		if code := ops.Exit(err, &text); code != tt.code || !strings.Contains(text.String(), tt.want) {
+			t.Errorf("%s: exit code %d, %q: want %d and %q", tt.args, code, text.String(), tt.code, tt.want)
+		}
+	}
+}
