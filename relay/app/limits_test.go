@@ -110,6 +110,41 @@ func TestATransactionThatArrivesSlowlyIsCutByAge_I3(t *testing.T) {
 	})
 }
 
+// TestABacklogIsNotCommittedInCrumbs: while the stream says that more is on its way, what is there waits for it, for a moment.
+func TestABacklogIsNotCommittedInCrumbs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		more    bool
+		every   time.Duration
+		commits int // of a hundred transactions
+	}{{false, moreWithin / 2, 100}, {true, moreWithin / 2, 1}, {true, moreWithin * 2, 100}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(slices.Repeat([]int{1}, 100)...)
+			w.limits.softEvents, w.limits.hardEvents = 1000, 1000
+			src := &fakeSource{w: w, chunks: make(chan *wal.Chunk, 1)}
+			intake, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() {
+				done <- newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry())).run(t.Context(), intake)
+			}()
+			for _, chunk := range chunksOf(w.messages()) {
+				src.chunks <- &wal.Chunk{Messages: chunk, More: tt.more}
+				time.Sleep(tt.every) //nolint:forbidigo // the bubble's clock
+			}
+			time.Sleep(moreWithin) //nolint:forbidigo // the bubble's clock
+			synctest.Wait()
+			if len(w.events) != 100 || len(w.commits) != tt.commits {
+				t.Errorf("more %v, every %v: %d events in %d commits, want 100 in %d", tt.more, tt.every, len(w.events), len(w.commits), tt.commits)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			w.verify(t)
+		})
+	}
+}
+
 // TestASteadyStreamIsCommittedAtIntervals: with a spacing, transactions that follow each other share one of Kafka's, and
 // one that comes after a silence does not wait.
 func TestASteadyStreamIsCommittedAtIntervals(t *testing.T) {

@@ -211,7 +211,6 @@ func (p *pump) insert(ctx context.Context, m *wal.Message) error {
 	crash.At(crash.Produced)
 	p.batch.events++
 	p.batch.bytes += size
-	p.at.Partial = &checkpoint.Partial{Commit: p.tx.commit, Rows: p.tx.rows}
 	split := p.batch.events >= p.limits.hardEvents || p.batch.bytes >= p.limits.hardBytes ||
 		p.batch.events%1024 == 0 && time.Since(p.batch.opened) >= p.limits.age
 	return p.commitIf(ctx, split)
@@ -299,6 +298,9 @@ func (p *pump) commitIf(ctx context.Context, due bool) error {
 		if err := p.sink.Begin(); err != nil {
 			return err
 		}
+	}
+	if p.tx.open && !p.tx.published && p.tx.rows > p.tx.skip {
+		p.at.Partial = &checkpoint.Partial{Commit: p.tx.commit, Rows: p.tx.rows}
 	}
 	next := p.committed
 	next.At = p.at
