@@ -52,8 +52,8 @@ const moreWithin = 2 * time.Millisecond
 
 func defaultLimits() limits {
 	return limits{
-		softEvents: 10_000, softBytes: 4 << 20,
-		hardEvents: 40_000, hardBytes: 16 << 20,
+		softEvents: 20_000, softBytes: 16 << 20,
+		hardEvents: 80_000, hardBytes: 64 << 20,
 		age:     500 * time.Millisecond,
 		idleAge: 10 * time.Second, idleBytes: 16 << 20,
 	}
