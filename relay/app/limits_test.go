@@ -59,18 +59,18 @@ func TestABatchAlsoEndsByItsBytes_I3(t *testing.T) {
 	}
 }
 
-// timedSink is a fakeSink that notes when it first committed.
+// timedSink is a fakeSink that notes when it was first told to commit.
 type timedSink struct {
 	fakeSink
 
 	first time.Time
 }
 
-func (s *timedSink) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+func (s *timedSink) End(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
 	if s.first.IsZero() {
 		s.first = time.Now()
 	}
-	return s.fakeSink.Commit(ctx, cp)
+	return s.fakeSink.End(ctx, cp)
 }
 
 // TestATransactionThatArrivesSlowlyIsCutByAge_I3: readers wait for an open Kafka transaction, so it does not wait for the

@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -23,7 +25,8 @@ type source interface {
 type sink interface {
 	Begin() error
 	Add(context.Context, outbox.Row, topic.Source) (bytes int, err error)
-	Commit(context.Context, checkpoint.Record) (checkpoint.Record, error)
+	End(context.Context, checkpoint.Record) (checkpoint.Record, error)
+	Results() <-chan publish.Result
 }
 
 // limits bound a batch, which is one Kafka transaction.
@@ -69,10 +72,12 @@ type pump struct {
 	limits  limits
 	metrics *metrics
 
-	// committed is the checkpoint that is in Kafka. I5: what was confirmed <= committed.At.End.
-	committed   checkpoint.Record
-	committedAt time.Time // zero before this pump's first commit
-	// at is the position behind the last message taken. committed.At <= at, and it becomes committed.At with the batch.
+	// ended is the last checkpoint that was given to Kafka, and ending are the batches of which it is not known yet whether they
+	// are committed: one at most while the next is filled. I5: what was confirmed <= the last checkpoint that is committed.
+	ended   checkpoint.Record
+	endedAt time.Time // zero before this pump's first batch
+	ending  []ending
+	// at is the position behind the last message taken. ended.At <= at, and it becomes ended.At with the batch.
 	at checkpoint.Position
 
 	// resume is the split transaction that the checkpoint holds the beginning of, until it has come again.
@@ -96,6 +101,12 @@ type batch struct {
 	transactions  int
 }
 
+// ending is a batch that is being committed.
+type ending struct {
+	batch batch
+	since time.Time
+}
+
 // transaction is the source transaction that messages belong to.
 type transaction struct {
 	open      bool
@@ -107,7 +118,7 @@ type transaction struct {
 }
 
 func newPump(src source, sink sink, cp checkpoint.Record, l limits, m *metrics) *pump {
-	return &pump{src: src, sink: sink, limits: l, metrics: m, committed: cp, at: cp.At, resume: cp.At.Partial}
+	return &pump{src: src, sink: sink, limits: l, metrics: m, ended: cp, at: cp.At, resume: cp.At.Partial}
 }
 
 // run pumps until intake ends, then commits what is at hand and returns nil. The work that it has begun goes on under
@@ -124,16 +135,38 @@ func (p *pump) run(ctx, intake context.Context) error {
 			}
 			p.takenAt, p.more = time.Now(), chunk.More
 			p.src.Release(chunk)
+		case r := <-p.sink.Results():
+			if err := p.committed(r); err != nil {
+				return err
+			}
 		case <-timer.C:
 		case <-intake.Done():
-			return p.commitIf(ctx, p.batch.events > 0 || p.idleAhead())
+			return p.finish(ctx)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if err := p.commitIf(ctx, p.due()); err != nil {
+		if err := p.endIf(ctx, p.due()); err != nil {
 			return err
 		}
 	}
+}
+
+// finish commits what is at hand.
+func (p *pump) finish(ctx context.Context) error {
+	if err := p.endIf(ctx, p.batch.events > 0 || p.idleAhead()); err != nil {
+		return err
+	}
+	for len(p.ending) > 0 {
+		select {
+		case r := <-p.sink.Results():
+			if err := p.committed(r); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // take works through a chunk. Limits are looked at within it; whether the stream has run dry, only behind it.
@@ -160,14 +193,14 @@ func (p *pump) take(ctx context.Context, chunk []wal.Message) error {
 
 func (p *pump) begin(ctx context.Context, m *wal.Message) error {
 	full := p.batch.events >= p.limits.softEvents || p.batch.bytes >= p.limits.softBytes
-	if err := p.commitIf(ctx, full); err != nil {
+	if err := p.endIf(ctx, full); err != nil {
 		return err
 	}
 	p.tx = transaction{open: true, commit: m.LSN, time: m.Time}
 	// Its end LSN is not known yet, so its commit LSN is held against the checkpoint's end LSN, which is the start of
 	// whatever came next: below it the transaction is published, at or above it is not. With <= the transaction that
 	// follows the checkpoint immediately would be lost.
-	p.tx.published = m.LSN < p.committed.At.End
+	p.tx.published = m.LSN < p.ended.At.End
 	if p.resume == nil || p.tx.published {
 		return nil
 	}
@@ -213,7 +246,7 @@ func (p *pump) insert(ctx context.Context, m *wal.Message) error {
 	p.batch.bytes += size
 	split := p.batch.events >= p.limits.hardEvents || p.batch.bytes >= p.limits.hardBytes ||
 		p.batch.events%1024 == 0 && time.Since(p.batch.opened) >= p.limits.age
-	return p.commitIf(ctx, split)
+	return p.endIf(ctx, split)
 }
 
 func (p *pump) end(m *wal.Message) {
@@ -243,11 +276,11 @@ func (p *pump) idle(m *wal.Message) error {
 	return nil
 }
 
-// due says whether the batch is to be committed now: when the stream has run dry between two transactions, or the batch
-// is old; or, while there is nothing to publish, when an acknowledgement is overdue.
+// due says whether the batch is to be committed now: when the stream has run dry between two transactions and nothing else is
+// being committed, or the batch is old; or, while there is nothing to publish, when an acknowledgement is overdue.
 func (p *pump) due() bool {
 	if p.batch.events > 0 {
-		dry := !p.tx.open && len(p.src.Chunks()) == 0 && time.Until(p.dryAt()) <= 0
+		dry := len(p.ending) == 0 && !p.tx.open && len(p.src.Chunks()) == 0 && time.Until(p.dryAt()) <= 0
 		return dry || time.Since(p.batch.opened) >= p.limits.age
 	}
 	if !p.idleAhead() {
@@ -257,13 +290,13 @@ func (p *pump) due() bool {
 	if p.idleSince.IsZero() {
 		p.idleSince = time.Now()
 	}
-	return p.asked || p.at.End-p.committed.At.End >= p.limits.idleBytes || time.Since(p.idleSince) >= p.limits.idleAge
+	return p.asked || p.at.End-p.ended.At.End >= p.limits.idleBytes || time.Since(p.idleSince) >= p.limits.idleAge
 }
 
 // dryAt is from when on the stream has run dry, if nothing comes: at once, but where more was to come, and but for the
 // spacing.
 func (p *pump) dryAt() time.Time {
-	at := p.committedAt.Add(p.limits.spacing)
+	at := p.endedAt.Add(p.limits.spacing)
 	if arrival := p.takenAt.Add(moreWithin); p.more && arrival.After(at) {
 		return arrival
 	}
@@ -273,7 +306,7 @@ func (p *pump) dryAt() time.Time {
 // untilDue is how long to wait for a message before looking at due again.
 func (p *pump) untilDue() time.Duration {
 	switch {
-	case p.batch.events > 0 && !p.tx.open:
+	case p.batch.events > 0 && !p.tx.open && len(p.ending) == 0:
 		return max(0, min(p.limits.age-time.Since(p.batch.opened), time.Until(p.dryAt())))
 	case p.batch.events > 0:
 		return max(0, p.limits.age-time.Since(p.batch.opened))
@@ -285,11 +318,11 @@ func (p *pump) untilDue() time.Duration {
 }
 
 func (p *pump) idleAhead() bool {
-	return !p.tx.open && p.at.End > p.committed.At.End
+	return !p.tx.open && p.at.End > p.ended.At.End
 }
 
-// commitIf commits the batch, or the position alone if there is no batch, with a checkpoint that says where it leads.
-func (p *pump) commitIf(ctx context.Context, due bool) error {
+// endIf has the batch committed, or the position alone if there is no batch, with a checkpoint that says where it leads.
+func (p *pump) endIf(ctx context.Context, due bool) error {
 	if !due {
 		return nil
 	}
@@ -302,25 +335,43 @@ func (p *pump) commitIf(ctx context.Context, due bool) error {
 	if p.tx.open && !p.tx.published && p.tx.rows > p.tx.skip {
 		p.at.Partial = &checkpoint.Partial{Commit: p.tx.commit, Rows: p.tx.rows}
 	}
-	next := p.committed
+	next := p.ended
 	next.At = p.at
 	next.Events += int64(p.batch.events)
 	next.WrittenAt = time.Now().UTC()
-	started := time.Now()
-	next, err := p.sink.Commit(ctx, next)
+	p.ending = append(p.ending, ending{p.batch, time.Now()})
+	next, err := p.sink.End(ctx, next)
 	if err != nil {
 		return err
 	}
-	p.committed, p.committedAt = next, time.Now()
+	p.ended, p.endedAt = next, time.Now()
+	p.batch, p.asked, p.idleSince = batch{}, false, time.Time{}
+	for {
+		select {
+		case r := <-p.sink.Results(): // looked at here too, because a chunk may be many batches
+			if err := p.committed(r); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// committed takes the news that the oldest of ending is committed, or that nothing is known of it nor will be.
+func (p *pump) committed(r publish.Result) error {
+	if r.Err != nil {
+		return r.Err
+	}
 	crash.At(crash.Committed)
-	if next.At.Partial != nil {
+	if r.Checkpoint.At.Partial != nil {
 		crash.At(crash.SplitOpen)
 	}
 	// Only now may Postgres discard its log (I5). Confirmed before the commit, a crash between the two would lose the
 	// batch: the server would not send it again, and Kafka would not have it.
-	p.src.Confirm(p.committed.At.End)
+	p.src.Confirm(r.Checkpoint.At.End)
 	crash.At(crash.Confirmed)
-	p.metrics.committed(p.batch, time.Since(started), p.committed)
-	p.batch, p.asked, p.idleSince = batch{}, false, time.Time{}
+	p.metrics.committed(p.ending[0].batch, time.Since(p.ending[0].since), r.Checkpoint)
+	p.ending = slices.Delete(p.ending, 0, 1)
 	return nil
 }

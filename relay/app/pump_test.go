@@ -14,6 +14,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -125,12 +126,23 @@ func (s *fakeSource) Confirm(lsn outbox.LSN) {
 	}
 }
 
-// fakeSink is a producer of a world's Kafka.
+// fakeSink is a producer of a world's Kafka. What was ended is committed when the next is ended, or when the pump has looked
+// for it twice: the first time is right behind End, so that in between more can be added.
 type fakeSink struct {
 	w       *world
 	open    bool
 	pending []string
 	touched map[outbox.LSN]bool
+
+	ended   *fakeTransaction
+	looked  bool
+	results chan publish.Result
+}
+
+type fakeTransaction struct {
+	events     []string
+	touched    int
+	checkpoint checkpoint.Record
 }
 
 func (s *fakeSink) Begin() error {
@@ -164,22 +176,64 @@ func (s *fakeSink) Add(_ context.Context, row outbox.Row, src topic.Source) (int
 	return 1, nil
 }
 
-func (s *fakeSink) Commit(_ context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+func (s *fakeSink) End(_ context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
 	before, after := s.w.call()
 	if before {
 		return cp, errInjected
 	}
+	s.commit()
 	if cp.At.End < s.w.cp.At.End {
 		s.w.violated("I5: the checkpoint goes back from %s to %s", s.w.cp.At.End, cp.At.End)
 	}
-	s.w.events = append(s.w.events, s.pending...)
-	s.w.cp, s.open = cp, false
-	s.w.commits = append(s.w.commits, len(s.touched))
-	s.w.check(cp)
-	if after { // committed, and the answer is lost
+	s.ended = &fakeTransaction{s.pending, len(s.touched), cp}
+	s.open, s.looked = false, false
+	if after {
 		return cp, errInjected
 	}
 	return cp, nil
+}
+
+func (s *fakeSink) Results() <-chan publish.Result {
+	if s.looked {
+		s.commit()
+	}
+	s.looked = true
+	if s.results == nil {
+		s.results = make(chan publish.Result, 4)
+	}
+	return s.results
+}
+
+// commit commits what was ended, if it does not fail: then it is committed or not, and nothing else is told.
+func (s *fakeSink) commit() {
+	if s.ended == nil {
+		return
+	}
+	tx := s.ended
+	s.ended = nil
+	before, after := s.w.call()
+	if !before {
+		s.w.commit(tx)
+	}
+	r := publish.Result{Checkpoint: tx.checkpoint}
+	if before || after {
+		r = publish.Result{Err: errInjected}
+	}
+	s.results <- r
+}
+
+// die is the end of the relay: what was under way may still have been committed.
+func (s *fakeSink) die() {
+	if s.ended != nil && s.w.late {
+		s.w.commit(s.ended)
+	}
+}
+
+func (w *world) commit(tx *fakeTransaction) {
+	w.events = append(w.events, tx.events...)
+	w.cp = tx.checkpoint
+	w.commits = append(w.commits, tx.touched)
+	w.check(tx.checkpoint)
 }
 
 // check holds a checkpoint against the log: exactly what it claims must be in Kafka (I4), in commit order (I3).
@@ -233,7 +287,9 @@ func (w *world) start(t interface{ Helper() }, chunk int) (err error) {
 			err = errInjected
 		}
 	}()
-	p := newPump(src, &fakeSink{w: w}, w.cp, w.limits, newMetrics(prometheus.NewRegistry()))
+	sink := &fakeSink{w: w}
+	defer sink.die()
+	p := newPump(src, sink, w.cp, w.limits, newMetrics(prometheus.NewRegistry()))
 	return p.run(ctx, intake)
 }
 

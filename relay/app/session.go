@@ -244,7 +244,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.log.Info("publishing", "topic", s.topic.Name, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
 	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
 	err := p.run(ctx, intake)
-	if err != nil && p.batch.events > 0 {
+	if err != nil && (p.batch.events > 0 || len(p.ending) > 0) {
 		s.metrics.broken(err)
 	}
 	return err

@@ -69,11 +69,12 @@ func varint(n int64) int {
 
 // sealed is a batch that is ready to be sent, except for what depends on the transaction: see number.
 type sealed struct {
-	partition *partition
-	wire      []byte
-	count     int32
-	sequence  int32
-	offset    int64 // of its first record; known when the broker has acknowledged it
+	partition   *partition
+	transaction *transaction
+	wire        []byte
+	count       int32
+	sequence    int32
+	offset      int64 // of its first record; known when the broker has acknowledged it
 }
 
 // seal finishes the batch into the memory of to, and empties it. scratch is memory for the time of the call.

@@ -147,6 +147,12 @@ func (k *target) add(p *Producer, rows []outbox.Row) {
 	}
 }
 
+// flush sends what was added and waits until the broker has acknowledged it; the transaction stays open.
+func flush(ctx context.Context, p *Producer) error {
+	p.sender.enqueue(p.tx, false, p.sealAll()...)
+	return p.sender.wait(ctx, 0, 1)
+}
+
 // holds checks that the topic has these events and the checkpoint says so, after a new producer has ended whatever was
 // open. For none, there must be no checkpoint either (I4).
 func (k *target) holds(rows ...[]outbox.Row) {

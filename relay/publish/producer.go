@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +23,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
-	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 )
 
 const (
@@ -64,7 +64,8 @@ type Producer struct {
 	partitions []*partition // of them, the events' topic's, by number
 	checkpoint *partition   // and the checkpoint topic's
 	sender     *sender
-	trace      trace
+	tx         *transaction // the last one begun
+	tracing    bool         // the log is at debug
 
 	headers, scratch []byte // memory that is used again
 
@@ -102,7 +103,7 @@ func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic
 	p := &Producer{
 		client: client, topic: t, config: config,
 		encoder: topic.NewEncoder(config.Source),
-		trace:   newTrace(ctx, config.Log),
+		tracing: config.Log.Enabled(ctx, slog.LevelDebug),
 		sender:  newSender(client, config, t),
 	}
 	for n := range t.Partitions {
@@ -122,6 +123,25 @@ func (p *Producer) Close() {
 	})
 }
 
+// Result is how a transaction ended that was given to End: committed, with this checkpoint, or not to be known. After an
+// error there are no more results.
+type Result struct {
+	Checkpoint checkpoint.Record
+	Err        error
+}
+
+// Results are those of End, in order, and an error that befalls the producer at any other time.
+func (p *Producer) Results() <-chan Result { return p.sender.results }
+
+// Begin starts a transaction, also while the one before is being committed. The broker hears of it with its first records.
+func (p *Producer) Begin() error {
+	for _, part := range p.all {
+		part.sequence = 0
+	}
+	p.tx = new(transaction)
+	return p.sender.begin(p.tx)
+}
+
 // Add adds an event to the transaction, and returns its size in bytes. It copies what it needs of the row. It returns an
 // error that wraps ErrTooLarge for an event that cannot be published; other errors may be of earlier events.
 func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
@@ -136,14 +156,16 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 	}
 	to := p.partitions[p.Partition(row.AggregateID)]
 	if to.open.count > 0 && len(to.open.records)+size+frame > min(batchBytes, int(p.topic.MaxMessageBytes)) {
-		if err := p.sender.wait(ctx, maxQueuedBytes); err != nil {
+		if err := p.sender.wait(ctx, maxQueuedBytes, math.MaxInt); err != nil {
 			return 0, err
 		}
-		p.sender.enqueue(p.seal(to))
+		p.sender.enqueue(p.tx, false, p.seal(to))
 	}
 	to.open.add(src.Committed.UnixMilli(), row.AggregateID, row.Payload, p.headers)
 	to.last = append(to.last[:0], row.ID...)
-	p.trace.add(row, src.Commit, to)
+	if p.tracing {
+		p.tx.keep(row, src.Commit, to)
+	}
 	return size, p.sender.err()
 }
 
@@ -155,57 +177,59 @@ func (p *Producer) seal(to *partition) *sealed {
 	b := &sealed{partition: to, count: to.open.count, sequence: to.sequence}
 	to.sequence += b.count
 	b.wire, p.scratch = to.open.seal(p.sender.memory(), p.scratch)
-	p.trace.sealed(b)
+	p.tx.sealed(b)
 	return b
 }
 
-// Commit adds the checkpoint to the transaction and commits both (I4). It fills in the checkpoint's last events and returns
-// the checkpoint as it was written.
+// End adds the checkpoint to the transaction and hands both over to be committed together (I4). It fills in the checkpoint's
+// last events and returns the checkpoint as it is written. The commit is told by Results. End waits until the transaction
+// before this one is committed: one at most is under way while the next is filled.
 //
 // The order is the proof. Were the checkpoint written after the commit, a crash between the two would publish the events
-// again; were the acknowledgements not waited for, a transaction that lacks an event would be committed with a checkpoint
-// that claims it: the broker commits what it has.
-func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+// again.
+func (p *Producer) End(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
 	cp.LastEvents = slices.Clone(cp.LastEvents)
 	for i, part := range p.partitions {
 		if len(part.last) > 0 {
 			cp.LastEvents[i] = string(part.last)
 		}
+		part.last = part.last[:0]
 	}
 	value, err := cp.Marshal()
 	if err != nil {
 		return cp, err
 	}
 	p.checkpoint.open.add(time.Now().UnixMilli(), []byte(cp.Slot), value, noHeaders)
-	if err := p.flush(ctx); err != nil {
+	p.tx.checkpoint = cp
+	p.sender.enqueue(p.tx, true, p.sealAll()...)
+	return cp, p.sender.wait(ctx, math.MaxInt, 1)
+}
+
+// Commit is End, and waits for the commit. An error does not mean that it did not take place.
+func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
+	cp, err := p.End(ctx, cp)
+	if err != nil {
+		p.Close()
 		return cp, err
 	}
-	crash.At(crash.Flushed)
-	// A commit whose context ends is one that may or may not take place later. So it is not given ours: when that ends,
-	// the client is closed, and with it everything that this producer could still do.
-	stop := context.AfterFunc(ctx, p.Close)
-	defer stop()
-	if err := p.endTransaction(context.WithoutCancel(ctx)); err != nil {
-		return cp, fmt.Errorf("commit: %w", err)
+	select {
+	case r := <-p.Results():
+		return cp, r.Err
+	case <-ctx.Done():
+		p.Close()
+		return cp, fmt.Errorf("commit: %w", context.Cause(ctx))
 	}
-	for _, part := range p.partitions {
-		part.last = part.last[:0]
-	}
-	p.trace.committed(ctx)
-	return cp, nil
 }
 
 // noHeaders is a record's count of no headers.
 var noHeaders = []byte{0}
 
-// flush sends what was added and waits until the brokers have acknowledged it.
-func (p *Producer) flush(ctx context.Context) error {
-	var rest []*sealed
+// sealAll finishes all open batches.
+func (p *Producer) sealAll() (batches []*sealed) {
 	for _, part := range p.all {
 		if part.open.count > 0 {
-			rest = append(rest, p.seal(part))
+			batches = append(batches, p.seal(part))
 		}
 	}
-	p.sender.enqueue(rest...)
-	return p.sender.wait(ctx, 0)
+	return batches
 }

@@ -207,7 +207,7 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 			lost := k.rows(paused, 0, 1, 2)
 			if inTransaction {
 				k.add(paused, lost)
-				if err := paused.flush(t.Context()); err != nil {
+				if err := flush(t.Context(), paused); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -250,7 +250,7 @@ func TestSuccessorEndsWhatItsPredecessorLeftOpen_I6(t *testing.T) {
 	k := setup(t)
 	dead := k.open()
 	k.add(dead, k.rows(dead, 0, 1, 2))
-	if err := dead.flush(t.Context()); err != nil {
+	if err := flush(t.Context(), dead); err != nil {
 		t.Fatal(err)
 	}
 	k.open()
@@ -297,12 +297,12 @@ func TestEventThatIsNotTooLargeIsTaken(t *testing.T) {
 		}
 		row.Headers = []byte("{" + strings.Join(pairs, ",") + "}")
 		random := rand.NewChaCha8([32]byte{}) // which no compression makes smaller
+		if err := p.Begin(); err != nil {
+			t.Fatal(err)
+		}
 		for size := 20_000; ; size -= 10 {
 			row.Payload = make([]byte, size)
 			_, _ = random.Read(row.Payload)
-			if err := p.Begin(); err != nil {
-				t.Fatal(err)
-			}
 			n, err := p.Add(t.Context(), row, source)
 			if err == nil {
 				largest = max(largest, n)

@@ -13,6 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 )
 
 const (
@@ -22,7 +25,7 @@ const (
 	retryPause     = 100 * time.Millisecond // before looking for the leaders again
 )
 
-// sender sends what is sealed, batch by batch.
+// sender sends what is sealed, batch by batch, and commits what is ended, transaction by transaction.
 //
 // A broker has one request of ours at a time, and in it at most one batch of a partition. So a batch that is put off has
 // nothing behind it that the broker would have to refuse as out of order, and what is sent again has the same place. It
@@ -36,17 +39,26 @@ type sender struct {
 	topicID map[[16]byte]*topicInfo
 
 	mu sync.Mutex // guards what follows
-	// producer and epoch are those of the transaction that is open, or begins next. They change when nothing is queued.
-	producer int64
-	epoch    int16
-	queued   []*partition // those with a queue
-	size     int          // bytes in the queues
-	failed   error        // the first error; nothing is sent after it
-	free     [][]byte     // memory of batches that were acknowledged
+	// producer and epoch are those of the first of transactions, or of the one that begins next.
+	producer     int64
+	epoch        int16
+	transactions []*transaction // in order: the first is sent, those behind it wait for its commit
+	queued       []*partition   // those with a queue
+	size         int            // bytes in the queues
+	failed       error          // the first error; nothing is sent after it
+	free         [][]byte       // memory of batches that were acknowledged
 
 	wake     chan struct{} // holds one token when there is something to send
-	progress chan struct{} // holds one token when a round was answered, or all has failed
+	progress chan struct{} // holds one token when a round was answered, a transaction committed, or all has failed
+	results  chan Result
 	done     chan struct{} // closed when run has returned
+}
+
+// transaction is one that was begun. It is filled, then ended, then committed.
+type transaction struct {
+	checkpoint checkpoint.Record // that it ends with
+	ended      bool              // nothing more is added: it is to be committed when all of it is acknowledged
+	trace      []traced
 }
 
 // topicInfo is what the brokers say of a topic.
@@ -66,12 +78,13 @@ func newSender(client *kgo.Client, config Config, t Topic) *sender {
 		topicID:  make(map[[16]byte]*topicInfo),
 		wake:     make(chan struct{}, 1),
 		progress: make(chan struct{}, 1),
+		results:  make(chan Result, 4), // more than there can be: see End
 		done:     make(chan struct{}),
 	}
 	return s
 }
 
-// is sets who produces from now on. Nothing may be queued.
+// is sets who produces from now on. Nothing of an earlier one may be queued.
 func (s *sender) is(producer int64, epoch int16) {
 	s.mu.Lock()
 	s.producer, s.epoch = producer, epoch
@@ -84,16 +97,27 @@ func (s *sender) err() error {
 	return s.failed
 }
 
-// enqueue takes batches over, all of them before the next round is made up.
-func (s *sender) enqueue(batches ...*sealed) {
+// begin takes a transaction over that is empty.
+func (s *sender) begin(tx *transaction) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.transactions = append(s.transactions, tx)
+	return s.failed
+}
+
+// enqueue takes batches over, all of them before the next round is made up, and whether they are the last of their
+// transaction.
+func (s *sender) enqueue(tx *transaction, ended bool, batches ...*sealed) {
 	s.mu.Lock()
 	for _, b := range batches {
+		b.transaction = tx
 		if len(b.partition.queue) == 0 {
 			s.queued = append(s.queued, b.partition)
 		}
 		b.partition.queue = append(b.partition.queue, b)
 		s.size += len(b.wire)
 	}
+	tx.ended = ended
 	s.mu.Unlock()
 	token(s.wake)
 }
@@ -108,13 +132,13 @@ func (s *sender) memory() (b []byte) {
 	return b
 }
 
-// wait returns when no more than so many bytes are queued. For 0, everything has been acknowledged.
-func (s *sender) wait(ctx context.Context, most int) error {
+// wait returns when no more than so many bytes are queued, and no more than so many transactions uncommitted.
+func (s *sender) wait(ctx context.Context, bytes, transactions int) error {
 	for {
 		s.mu.Lock()
-		size, err := s.size, s.failed
+		ok, err := s.size <= bytes && len(s.transactions) <= transactions, s.failed
 		s.mu.Unlock()
-		if err != nil || size <= most {
+		if err != nil || ok {
 			return err
 		}
 		select {
@@ -146,14 +170,21 @@ func (s *sender) fail(err error) {
 	s.mu.Lock()
 	s.failed = err
 	s.mu.Unlock()
+	s.results <- Result{Err: err}
 	token(s.progress)
 }
 
-// drain sends rounds until the queues are empty.
+// drain sends rounds, and commits, until there is nothing to do.
 func (s *sender) drain(ctx context.Context) error {
 	pause, since := putOff, time.Now()
 	for {
-		round := s.round()
+		round, end := s.next()
+		if end != nil {
+			if err := s.commit(ctx, end); err != nil {
+				return fmt.Errorf("commit: %w", err)
+			}
+			continue
+		}
 		if len(round) == 0 {
 			return nil
 		}
@@ -183,16 +214,49 @@ func (s *sender) drain(ctx context.Context) error {
 	}
 }
 
-// round is the first batch of each queue, numbered.
-func (s *sender) round() []*sealed {
+// next is what there is to do for the first transaction: the first batch of each queue, numbered; or its commit, when it is
+// ended and nothing of it is left to be acknowledged.
+func (s *sender) next() (round []*sealed, end *transaction) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var round []*sealed
-	for _, p := range s.queued {
-		p.queue[0].number(s.producer, s.epoch)
-		round = append(round, p.queue[0])
+	if len(s.transactions) == 0 {
+		return nil, nil
 	}
-	return round
+	first := s.transactions[0]
+	for _, p := range s.queued {
+		if b := p.queue[0]; b.transaction == first {
+			b.number(s.producer, s.epoch)
+			round = append(round, b)
+		}
+	}
+	if len(round) == 0 && first.ended {
+		return nil, first
+	}
+	return round, nil
+}
+
+// commit commits the first transaction.
+//
+// The order is the proof (I4). All of it is acknowledged, its checkpoint included. Were the commit asked for before, a
+// transaction that lacks an event could be committed with a checkpoint that claims it: the broker commits what it has. And
+// the next one is sent only after it, so that none can be committed whose predecessor was not.
+//
+// A commit whose context ends is one that may or may not take place later. So it is not given ours: when that ends, the
+// client is closed, and with it everything that this producer could still do.
+func (s *sender) commit(ctx context.Context, tx *transaction) error {
+	crash.At(crash.Flushed)
+	producer, epoch, err := s.endTransaction(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.producer, s.epoch = producer, epoch
+	s.transactions = s.transactions[1:]
+	s.mu.Unlock()
+	tell(ctx, s.log, tx.trace)
+	s.results <- Result{Checkpoint: tx.checkpoint}
+	token(s.progress)
+	return nil
 }
 
 // send sends the batches to their leaders, all at once, and takes what was acknowledged from the queues. It returns in

@@ -9,14 +9,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
-// trace tells the log of each event that was published. It waits for the commit: before it, nothing is. Unless the log
-// is at debug, it keeps nothing and costs nothing.
-type trace struct {
-	log  *slog.Logger
-	on   bool
-	open []traced // the transaction's events so far
-}
-
+// traced is an event that the log will be told of when it is committed: before, it is not published. Unless the log is at
+// debug, nothing is kept and it costs nothing.
 type traced struct {
 	row    outbox.Row
 	commit outbox.LSN // of the source transaction; 0 for a row that was read from the table
@@ -25,30 +19,26 @@ type traced struct {
 	place  int64   // in the batch
 }
 
-func newTrace(ctx context.Context, log *slog.Logger) trace {
-	return trace{log: log, on: log.Enabled(ctx, slog.LevelDebug)}
-}
-
-// add keeps an event that was just added to a partition's open batch.
-func (t *trace) add(row outbox.Row, commit outbox.LSN, to *partition) {
-	if t.on {
-		row.AggregateID, row.ID = bytes.Clone(row.AggregateID), bytes.Clone(row.ID)
-		row.Version, row.Type = bytes.Clone(row.Version), bytes.Clone(row.Type)
-		t.open = append(t.open, traced{row: row, commit: commit, to: to, place: int64(to.open.count) - 1})
+// keep keeps an event that was just added to a partition's open batch.
+func (t *transaction) keep(row outbox.Row, commit outbox.LSN, to *partition) {
+	row = outbox.Row{
+		AggregateID: bytes.Clone(row.AggregateID), ID: bytes.Clone(row.ID), Version: bytes.Clone(row.Version), Type: bytes.Clone(row.Type),
 	}
+	t.trace = append(t.trace, traced{row: row, commit: commit, to: to, place: int64(to.open.count) - 1})
 }
 
 // sealed notes which batch a partition's events have gone into.
-func (t *trace) sealed(b *sealed) {
-	for i := range t.open {
-		if e := &t.open[i]; e.batch == nil && e.to == b.partition {
+func (t *transaction) sealed(b *sealed) {
+	for i := range t.trace {
+		if e := &t.trace[i]; e.batch == nil && e.to == b.partition {
 			e.batch = b
 		}
 	}
 }
 
-func (t *trace) committed(ctx context.Context) {
-	for _, e := range t.open {
+// tell tells the log of events that are committed.
+func tell(ctx context.Context, log *slog.Logger, events []traced) {
+	for _, e := range events {
 		version, _ := strconv.ParseInt(string(e.row.Version), 10, 64) // a bigint, as Postgres writes it
 		attrs := []slog.Attr{
 			slog.String("order_id", string(e.row.AggregateID)), slog.String("event_id", string(e.row.ID)),
@@ -58,8 +48,6 @@ func (t *trace) committed(ctx context.Context) {
 		if e.commit > 0 {
 			attrs = append(attrs, slog.String("lsn", e.commit.String()))
 		}
-		t.log.LogAttrs(ctx, slog.LevelDebug, "event published", attrs...)
+		log.LogAttrs(ctx, slog.LevelDebug, "event published", attrs...)
 	}
-	clear(t.open) // lets the rows' memory go
-	t.open = t.open[:0]
 }

@@ -105,15 +105,17 @@ func TestEventsOfATransactionThatWasFencedAreNotTold(t *testing.T) {
 
 //nolint:paralleltest // AllocsPerRun counts what the whole process allocates
 func TestTellingCostsNothingAboveDebug(t *testing.T) {
-	trace := newTrace(t.Context(), slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil)))
-	row, to := outbox.Row{ID: []byte("id"), Payload: []byte("{}")}, new(partition)
-	got := testing.AllocsPerRun(10, func() {
-		for range 1000 {
-			trace.add(row, 7, to)
+	k := setup(t)
+	k.config.Log = slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil))
+	p := k.open()
+	row := k.rows(p, 0)[0]
+	k.add(p, []outbox.Row{row})
+	got := testing.AllocsPerRun(100, func() {
+		if _, err := p.Add(t.Context(), row, source); err != nil {
+			t.Fatal(err)
 		}
-		trace.committed(t.Context())
 	})
-	if got != 0 || cap(trace.open) != 0 {
-		t.Errorf("a thousand events: %v allocations, %d events kept; want none", got, cap(trace.open))
+	if got != 0 || p.tx.trace != nil {
+		t.Errorf("%v allocations an event, %d events kept; want none", got, len(p.tx.trace))
 	}
 }

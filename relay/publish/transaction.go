@@ -69,33 +69,24 @@ func (p *Producer) initProducer(ctx context.Context) error {
 	return nil
 }
 
-// Begin starts a transaction. The broker hears of it with the first records.
-func (p *Producer) Begin() error {
-	for _, part := range p.all {
-		part.sequence = 0
-	}
-	return p.sender.err()
-}
-
 // endTransaction commits. From then on the producer has another epoch, so that nothing which was sent before, and is still
 // on its way, can get into a later transaction (KIP-890). Its outcome is never guessed: after any error the producer is of
-// no more use. It ends with ctx, or when the client is closed.
-func (p *Producer) endTransaction(ctx context.Context) error {
+// no more use. It ends when the client is closed.
+func (s *sender) endTransaction(ctx context.Context) (producer int64, epoch int16, err error) {
 	request := kmsg.NewPtrEndTxnRequest()
-	request.TransactionalID, request.Commit = p.config.TransactionalID, true
-	request.ProducerID, request.ProducerEpoch = p.sender.producer, p.sender.epoch
+	request.TransactionalID, request.Commit = s.id, true
+	request.ProducerID, request.ProducerEpoch = s.producer, s.epoch
 	var answer *kmsg.EndTxnResponse
-	err := patiently(ctx, func() (code int16, err error) {
-		if answer, err = request.RequestWith(ctx, p.client); err == nil {
+	err = patiently(ctx, func() (code int16, err error) {
+		if answer, err = request.RequestWith(ctx, s.client); err == nil {
 			code = answer.ErrorCode
 		}
 		return code, err
 	})
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	p.sender.is(answer.ProducerID, answer.ProducerEpoch)
-	return nil
+	return answer.ProducerID, answer.ProducerEpoch, nil
 }
 
 // patiently asks a coordinator again while it is still ending the transaction before.
