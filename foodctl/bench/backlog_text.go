@@ -26,8 +26,9 @@ func (f Filling) lines() []string {
 	t := newTable("", "events/s", "MB/s", "own s/M", "sender s/M", "broker s/M", "peak RSS MB", "reads", "Kafka tx")
 	measurements := append(append([]Measurement{}, f.Readers...), f.Producers...)
 	for _, m := range append(measurements, f.Both, f.Relay) {
-		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec), figure(m.CPU.Own),
-			figure(m.CPU.Walsender), figure(m.CPU.Broker), count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
+		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec),
+			figure(m.CPU.Own), figure(m.CPU.Walsender), figure(m.CPU.Broker),
+			count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
 	}
 	lines = append(lines, t.lines()...)
 	lines = append(lines, "",

@@ -135,7 +135,8 @@ func TestAHistogramHoldsAllTimesInFewBars(t *testing.T) {
 func TestTablesFitAndVoidFiguresAreMarked(t *testing.T) {
 	t.Parallel()
 	big := Measurement{
-		Name: "reader, naps 0.25 ms", EventsPerSecond: 1_234_567, PayloadMBPerSec: 1234.5, CPU: Cost{new(12.34), new(12.34), new(12.34)},
+		Name: "reader, naps 0.25 ms", EventsPerSecond: 1_234_567, PayloadMBPerSec: 1234.5,
+		CPU:     Cost{new(12.34), new(12.34), new(12.34)},
 		PeakRSS: new(int64(2_345_000_000)), Reads: new(int64(1_000_000)), KafkaTransactions: new(int64(1_000_000)),
 	}
 	bad := Check{Events: 1_000_000, Missing: 100_000, Duplicates: 100_000, OutOfOrder: 100_000, Altered: 100_000}
@@ -143,11 +144,15 @@ func TestTablesFitAndVoidFiguresAreMarked(t *testing.T) {
 	var b strings.Builder
 	for _, err := range []error{
 		BacklogReport{Fillings: []Filling{{
-			Rows: 10_000_000, RowsPerTransaction: 1000, WALBytes: 14e9, Readers: []Measurement{big}, Producers: []Measurement{big}, Both: big,
-			Relay: big, Check: bad,
+			Rows: 10_000_000, RowsPerTransaction: 1000, WALBytes: 14e9,
+			Readers: []Measurement{big}, Producers: []Measurement{big}, Both: big, Relay: big, Check: bad,
 		}}}.Write(&b),
-		LatencyReport{Rates: []RateLatency{{Rate: 50000, Achieved: 49999.9, Events: 1_500_000, Commit: tail, Visible: tail, RelayCPU: new(1.5), Check: bad}}}.Write(&b),
-		FailoverReport{Faults: []Takeover{{Fault: Pause, Rounds: 20, Limit: 8, Above: 20, Delivered: tail, Active: tail, All: []float64{12.3}, Check: bad}}}.Write(&b),
+		LatencyReport{Rates: []RateLatency{{
+			Rate: 50000, Achieved: 49999.9, Events: 1_500_000, Commit: tail, Visible: tail, RelayCPU: new(1.5), Check: bad,
+		}}}.Write(&b),
+		FailoverReport{Faults: []Takeover{{
+			Fault: Pause, Rounds: 20, Limit: 8, Above: 20, Delivered: tail, Active: tail, All: []float64{12.3}, Check: bad,
+		}}}.Write(&b),
 	} {
 		if err != nil {
 			t.Fatal(err)
