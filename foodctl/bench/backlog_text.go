@@ -11,6 +11,9 @@ func (r BacklogReport) Write(w io.Writer) error {
 		r.Machine.String(),
 		"reader, producer: bare, and nothing but that. MB/s: of payload. s/M: CPU seconds per million events.",
 	}
+	if r.WarmUp.Void {
+		lines = append(lines, r.WarmUp.Check.lines("warm-up")...)
+	}
 	for _, f := range r.Fillings {
 		lines = append(append(lines, ""), f.lines()...)
 	}
