@@ -11,6 +11,9 @@ func (r BacklogReport) Write(w io.Writer) error {
 		r.Machine.String(),
 		"reader, producer: bare, and nothing but that. MB/s: of payload. s/M: CPU seconds per million events.",
 	}
+	if r.WarmUp.Void {
+		lines = append(lines, r.WarmUp.Check.lines("warm-up")...)
+	}
 	for _, f := range r.Fillings {
 		lines = append(append(lines, ""), f.lines()...)
 	}
@@ -26,8 +29,9 @@ func (f Filling) lines() []string {
 	t := newTable("", "events/s", "MB/s", "own s/M", "sender s/M", "broker s/M", "peak RSS MB", "reads", "Kafka tx")
 	measurements := append(append([]Measurement{}, f.Readers...), f.Producers...)
 	for _, m := range append(measurements, f.Both, f.Relay) {
-		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec), figure(m.CPU.Own),
-			figure(m.CPU.Walsender), figure(m.CPU.Broker), count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
+		t.row(m.Name, grouped(int64(m.EventsPerSecond)), fmt.Sprintf("%.1f", m.PayloadMBPerSec),
+			figure(m.CPU.Own), figure(m.CPU.Walsender), figure(m.CPU.Broker),
+			count(m.PeakRSS, 1e6), count(m.Reads, 1), count(m.KafkaTransactions, 1))
 	}
 	lines = append(lines, t.lines()...)
 	lines = append(lines, "",

@@ -50,7 +50,9 @@ func left(t *testing.T, c Config) (names []string) {
 	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // it has answered
 	rows, _ := conn.Query(t.Context(), `
 SELECT name
-FROM (SELECT datname::text FROM pg_database UNION ALL SELECT rolname FROM pg_roles UNION ALL SELECT slot_name FROM pg_replication_slots) AS all_of(name)
+FROM (SELECT datname::text FROM pg_database
+      UNION ALL SELECT rolname FROM pg_roles
+      UNION ALL SELECT slot_name FROM pg_replication_slots) AS all_of(name)
 WHERE starts_with(name, $1)`, c.name)
 	if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
 		t.Fatal(err)
@@ -72,8 +74,8 @@ WHERE starts_with(name, $1)`, c.name)
 	return names
 }
 
-// TestEachBenchMeasuresChecksAndLeavesNothing goes through small runs on given servers. One after the other: what each has
-// left is counted.
+// TestEachBenchMeasuresChecksAndLeavesNothing goes through small runs on given servers. One after the other: what each
+// has left is counted.
 func TestEachBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c := given(t)
@@ -84,10 +86,12 @@ func TestEachBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 	}
 	for _, f := range append(backlog.Fillings, backlog.WarmUp) {
 		if f.Void || f.Check.Events != f.Rows || f.PayloadBytes < 280*f.Rows || f.WALBytes < f.PayloadBytes {
-			t.Errorf("%d a transaction: %d bytes of payload, %d of log, check %+v", f.RowsPerTransaction, f.PayloadBytes, f.WALBytes, f.Check)
+			t.Errorf("%d a transaction: %d bytes of payload, %d of log, check %+v",
+				f.RowsPerTransaction, f.PayloadBytes, f.WALBytes, f.Check)
 		}
 		if len(f.Readers) != len(naps) || len(f.Producers) != len(codecs) || f.Ratios.EagerReader <= 0 || f.Ratios.Both <= 0 {
-			t.Errorf("%d a transaction: %d readers, %d producers, ratios %+v", f.RowsPerTransaction, len(f.Readers), len(f.Producers), f.Ratios)
+			t.Errorf("%d a transaction: %d readers, %d producers, ratios %+v",
+				f.RowsPerTransaction, len(f.Readers), len(f.Producers), f.Ratios)
 		}
 		if f.Relay.CPU.Walsender != nil || f.Relay.CPU.Broker != nil {
 			t.Errorf("CPU time of servers that may be anywhere: %+v", f.Relay.CPU)
@@ -105,7 +109,8 @@ func TestEachBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range latency.Rates {
-		if l.Void || l.Events != int(l.Rate) || l.Check.Events != int64(3*l.Rate) || l.Visible.P50 <= 0 || l.Visible.P50 > l.Visible.Max {
+		counted := l.Events == int(l.Rate) && l.Check.Events == int64(3*l.Rate)
+		if l.Void || !counted || l.Visible.P50 <= 0 || l.Visible.P50 > l.Visible.Max {
 			t.Errorf("%g events/s: %+v", l.Rate, l)
 		}
 	}
@@ -166,7 +171,8 @@ func TestOnServersOfItsOwnEveryFaultIsSurvivedAndCPUIsKnown(t *testing.T) {
 			if f.Void || f.Rounds != 2 || f.Delivered.Min <= 0 {
 				t.Errorf("%s: %+v", f.Fault, f)
 			}
-			// A relay that says nothing keeps the slot until Postgres gives it up: had less been needed, no fault was felt.
+			// A relay that says nothing keeps the slot until Postgres gives it up: had less been needed, no fault was
+			// felt.
 			if f.Fault != Kill && f.Active.Min < 2 {
 				t.Errorf("%s: another relay was active after %.2f s", f.Fault, f.Active.Min)
 			}
@@ -179,7 +185,8 @@ func TestOnServersOfItsOwnEveryFaultIsSurvivedAndCPUIsKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := r.Fillings[0]
-		if f.Void || f.Relay.CPU.Own == nil || *f.Relay.CPU.Own <= 0 || f.Relay.CPU.Walsender == nil || f.Relay.CPU.Broker == nil || f.Relay.PeakRSS == nil {
+		used := f.Relay.CPU
+		if f.Void || used.Own == nil || *used.Own <= 0 || used.Walsender == nil || used.Broker == nil || f.Relay.PeakRSS == nil {
 			t.Errorf("%+v, check %+v", f.Relay, f.Check)
 		}
 	})

@@ -122,13 +122,15 @@ func (c *checker) show(r *kgo.Record) {
 	}
 	last, known := c.orders[m.Order]
 	if known && (m.Version < last.version || r.Partition != last.partition) {
-		c.check.find(&c.check.OutOfOrder, "out of order: %s comes after version %d in partition %d", where(r, m), last.version, last.partition)
+		c.check.find(&c.check.OutOfOrder, "out of order: %s comes after version %d in partition %d", where(r, m),
+			last.version, last.partition)
 	}
 	c.orders[m.Order] = head{max(m.Version, last.version), r.Partition}
 }
 
 func where(r *kgo.Record, m topic.Message) string {
-	return fmt.Sprintf("partition %d offset %d, order %s version %d, row %d", r.Partition, r.Offset, m.Order, m.Version, m.Seq)
+	return fmt.Sprintf("partition %d offset %d, order %s version %d, row %d",
+		r.Partition, r.Offset, m.Order, m.Version, m.Seq)
 }
 
 // same compares all of an event. That the record's key is the order's id, topic.Parse has seen to.
@@ -141,13 +143,15 @@ func same(got, want event.Event) bool {
 func (c *checker) result() Check {
 	for at, n := range c.rows {
 		if n != none && (c.seen == nil || !c.seen[at]) {
-			c.check.find(&c.check.Missing, "missing: row %d, order %s version %d", c.first+int64(at), c.trial.id(n.order(), 0), n.version())
+			c.check.find(&c.check.Missing, "missing: row %d, order %s version %d", c.first+int64(at),
+				c.trial.id(n.order(), 0), n.version())
 		}
 	}
 	return c.check
 }
 
-// audit checks all that was written to the outbox and to the topic since the trial began. The relay must have published it.
+// audit checks all that was written to the outbox and to the topic since the trial began. The relay must have published
+// it.
 func (s *servers) audit(ctx context.Context, t trial, after int64, from ends) (Check, error) {
 	c := newChecker(t)
 	if err := c.expect(ctx, s.db, after); err != nil {

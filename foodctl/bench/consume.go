@@ -66,9 +66,11 @@ func (s *servers) consume(ctx context.Context, from, to ends, visit func(*kgo.Re
 	return nil
 }
 
-// poll waits for records, for as long as there is patience: the end of a log that holds an open transaction never comes.
+// poll waits for records, for as long as there is patience: the end of a log that holds an open transaction never
+// comes.
 func (s *servers) poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nothing comes for %s, and this is not its end", patience))
+	late := fmt.Errorf("nothing comes for %s, and this is not its end", patience)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, late)
 	defer cancel()
 	fetches := client.PollFetches(ctx)
 	err := fetches.Err()

@@ -1,5 +1,5 @@
-// Package bench measures the pipeline's relay: how fast it drains a backlog, beside what this machine can do at most; how
-// long an event takes from its commit to a reader; and how long a standby takes to take over.
+// Package bench measures the pipeline's relay: how fast it drains a backlog, beside what this machine can do at most;
+// how long an event takes from its commit to a reader; and how long a standby takes to take over.
 //
 // It promises that every figure is followed by a check of the very records that it was measured with, and that a figure
 // whose check has found anything is marked void. It promises nothing about other machines: what holds elsewhere are the

@@ -57,7 +57,7 @@ type Takeover struct {
 	Rounds    int       `json:"rounds"`
 	Limit     float64   `json:"limit_seconds"`
 	Above     int       `json:"above_limit"`
-	Delivered Quantiles `json:"delivered"` // of the first event that was committed after the fault, to a read_committed consumer
+	Delivered Quantiles `json:"delivered"` // until a read_committed consumer has an event that was written after the fault
 	Active    Quantiles `json:"active"`    // until the other relay says that it is active
 	All       []float64 `json:"all_delivered"`
 	Check     Check     `json:"check"`
@@ -70,7 +70,8 @@ func (c Failover) Run(ctx context.Context) (report FailoverReport, err error) {
 		return report, errors.New("at least one fault, one round and a rate above 0 are needed")
 	}
 	if slices.Contains(c.Faults, Cut) && c.Brokers != "" {
-		return report, errors.New("to cut a relay off from Kafka takes a listener for each relay: leave --brokers out, or give --faults kill,pause")
+		return report, errors.New("to cut a relay off from Kafka takes a listener for each relay: leave --brokers out, " +
+			"or give --faults kill,pause")
 	}
 	var w *wiring
 	var kafka kafkaserver.Config

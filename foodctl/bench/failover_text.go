@@ -18,8 +18,9 @@ func (r FailoverReport) Write(w io.Writer) error {
 	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "active p50", "active max")
 	seconds := func(v float64) string { return fmt.Sprintf("%.2f", v) }
 	for _, f := range r.Faults {
-		t.row(string(f.Fault), strconv.Itoa(f.Rounds), seconds(f.Delivered.Min), seconds(f.Delivered.P50), figure(f.Delivered.P90),
-			seconds(f.Delivered.Max), fmt.Sprintf("%g s: %d", f.Limit, f.Above), seconds(f.Active.P50), seconds(f.Active.Max))
+		t.row(string(f.Fault), strconv.Itoa(f.Rounds),
+			seconds(f.Delivered.Min), seconds(f.Delivered.P50), figure(f.Delivered.P90), seconds(f.Delivered.Max),
+			fmt.Sprintf("%g s: %d", f.Limit, f.Above), seconds(f.Active.P50), seconds(f.Active.Max))
 	}
 	lines = append(append(lines, t.lines()...), "")
 	for _, f := range r.Faults {

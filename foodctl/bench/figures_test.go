@@ -135,26 +135,31 @@ func TestAHistogramHoldsAllTimesInFewBars(t *testing.T) {
 func TestTablesFitAndVoidFiguresAreMarked(t *testing.T) {
 	t.Parallel()
 	big := Measurement{
-		Name: "reader, naps 0.25 ms", EventsPerSecond: 1_234_567, PayloadMBPerSec: 1234.5, CPU: Cost{new(12.34), new(12.34), new(12.34)},
+		Name: "reader, naps 0.25 ms", EventsPerSecond: 1_234_567, PayloadMBPerSec: 1234.5,
+		CPU:     Cost{new(12.34), new(12.34), new(12.34)},
 		PeakRSS: new(int64(2_345_000_000)), Reads: new(int64(1_000_000)), KafkaTransactions: new(int64(1_000_000)),
 	}
 	bad := Check{Events: 1_000_000, Missing: 100_000, Duplicates: 100_000, OutOfOrder: 100_000, Altered: 100_000}
 	tail := Quantiles{Min: 12.345, P50: 12.345, P90: new(12.345), P99: new(12.345), P999: new(12.345), Max: 12.345}
 	var b strings.Builder
 	for _, err := range []error{
-		BacklogReport{Fillings: []Filling{{
-			Rows: 10_000_000, RowsPerTransaction: 1000, WALBytes: 14e9, Readers: []Measurement{big}, Producers: []Measurement{big}, Both: big,
-			Relay: big, Check: bad,
+		BacklogReport{WarmUp: Filling{Check: bad, Void: true}, Fillings: []Filling{{
+			Rows: 10_000_000, RowsPerTransaction: 1000, WALBytes: 14e9,
+			Readers: []Measurement{big}, Producers: []Measurement{big}, Both: big, Relay: big, Check: bad,
 		}}}.Write(&b),
-		LatencyReport{Rates: []RateLatency{{Rate: 50000, Achieved: 49999.9, Events: 1_500_000, Commit: tail, Visible: tail, RelayCPU: new(1.5), Check: bad}}}.Write(&b),
-		FailoverReport{Faults: []Takeover{{Fault: Pause, Rounds: 20, Limit: 8, Above: 20, Delivered: tail, Active: tail, All: []float64{12.3}, Check: bad}}}.Write(&b),
+		LatencyReport{Rates: []RateLatency{{
+			Rate: 50000, Achieved: 49999.9, Events: 1_500_000, Commit: tail, Visible: tail, RelayCPU: new(1.5), Check: bad,
+		}}}.Write(&b),
+		FailoverReport{Faults: []Takeover{{
+			Fault: Pause, Rounds: 20, Limit: 8, Above: 20, Delivered: tail, Active: tail, All: []float64{12.3}, Check: bad,
+		}}}.Write(&b),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := strings.Count(b.String(), "THE FIGURES ARE VOID"); got != 3 {
-		t.Errorf("%d reports are marked void, want 3:\n%s", got, b.String())
+	if got := strings.Count(b.String(), "THE FIGURES ARE VOID"); got != 4 {
+		t.Errorf("%d checks are marked void, want 4:\n%s", got, b.String())
 	}
 	const width = 110
 	for line := range strings.Lines(b.String()) {

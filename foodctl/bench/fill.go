@@ -33,7 +33,8 @@ BEGIN
                       o %% 100 + 1, substr(h, 17), h, substr(h, 1, 16))::json,
                timestamptz '%[6]s' + n * interval '1 second'
         FROM generate_series(first, least(first + %[3]d, %[7]d) - 1) AS n,
-             LATERAL (SELECT n / 8 AS o, n %% 8 + 1 AS version, n / 8 %% 40 * 50 + 500 AS price, md5(%[1]d || ':' || n) AS h) AS e;
+             LATERAL (SELECT n / 8 AS o, n %% 8 + 1 AS version, n / 8 %% 40 * 50 + 500 AS price,
+                             md5(%[1]d || ':' || n) AS h) AS e;
         COMMIT;
         first := first + %[3]d;
     END LOOP;

@@ -141,8 +141,9 @@ func (r LatencyReport) Write(w io.Writer) error {
 		if l.RelayCPU != nil {
 			percent = fmt.Sprintf("%.1f", *l.RelayCPU*100)
 		}
-		t.row(fmt.Sprintf("%g events/s", l.Rate), fmt.Sprintf("%.1f", l.Achieved), grouped(int64(l.Events)), ms(&l.Visible.P50), ms(l.Visible.P99),
-			ms(l.Visible.P999), ms(&l.Visible.Max), ms(&l.Commit.P50), ms(l.Commit.P99), percent)
+		t.row(fmt.Sprintf("%g events/s", l.Rate), fmt.Sprintf("%.1f", l.Achieved), grouped(int64(l.Events)),
+			ms(&l.Visible.P50), ms(l.Visible.P99), ms(l.Visible.P999), ms(&l.Visible.Max),
+			ms(&l.Commit.P50), ms(l.Commit.P99), percent)
 	}
 	lines = append(append(lines, t.lines()...), "")
 	for _, l := range r.Rates {

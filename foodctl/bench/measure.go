@@ -11,8 +11,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
-// Measurement is what so many events took. CPU time is nil of what is not involved or may run elsewhere, and where there is
-// no /proc to read it from.
+// Measurement is what so many events took. CPU time is nil of what is not involved or may run elsewhere, and where
+// there is no /proc to read it from.
 type Measurement struct {
 	Name              string  `json:"name"`
 	Events            int64   `json:"events"`
@@ -76,14 +76,17 @@ func (s *servers) watch(own int) *watch {
 	return w
 }
 
-// stop ends the measurement of so many events with so many bytes of payload. The walsender is a process that was started
-// for it and is still there, 0 for none or one that is elsewhere.
+// stop ends the measurement of so many events with so many bytes of payload. The walsender is a process that was
+// started for it and is still there, 0 for none or one that is elsewhere.
 func (w *watch) stop(name string, events, payload int64, walsender int) Measurement {
 	took := time.Since(w.began).Seconds()
 	return Measurement{
-		Name: name, Events: events, Seconds: took, EventsPerSecond: float64(events) / took, PayloadMBPerSec: float64(payload) / took / 1e6,
+		Name: name, Events: events, Seconds: took,
+		EventsPerSecond: float64(events) / took, PayloadMBPerSec: float64(payload) / took / 1e6,
 		CPU: Cost{
-			Own: w.own.perMillion(events), Walsender: meter{pid: walsender}.perMillion(events), Broker: w.broker.perMillion(events),
+			Own:       w.own.perMillion(events),
+			Walsender: meter{pid: walsender}.perMillion(events),
+			Broker:    w.broker.perMillion(events),
 		},
 	}
 }

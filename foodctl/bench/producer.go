@@ -22,8 +22,8 @@ type bareProducer struct {
 	failed error // the first; read after Flush
 }
 
-// distinct is how many different records a bare producer writes. To make them is none of its work, and a million of them
-// would take a gigabyte.
+// distinct is how many different records a bare producer writes. To make them is none of its work, and a million of
+// them would take a gigabyte.
 const distinct = 50_000
 
 // records are the first of a trial's events as the relay publishes them.
@@ -35,7 +35,8 @@ func (t trial) records(n int64, perTransaction int) ([]*kgo.Record, error) {
 			return nil, err
 		}
 		record, err := topic.Record("", r, topic.Source{
-			Name: "/orders", Commit: outbox.LSN(i + 1), Committed: firstAt, Index: i % perTransaction, Last: (i+1)%perTransaction == 0,
+			Name: "/orders", Commit: outbox.LSN(i + 1), Committed: firstAt,
+			Index: i % perTransaction, Last: (i+1)%perTransaction == 0,
 		})
 		if err != nil {
 			return nil, err
@@ -46,7 +47,9 @@ func (t trial) records(n int64, perTransaction int) ([]*kgo.Record, error) {
 }
 
 // producer connects a bare producer. The caller must close its client.
-func (s *servers) producer(ctx context.Context, name string, codec kgo.CompressionCodec, records []*kgo.Record) (*bareProducer, error) {
+func (s *servers) producer(
+	ctx context.Context, name string, codec kgo.CompressionCodec, records []*kgo.Record,
+) (*bareProducer, error) {
 	client, err := broker.Connect(ctx, s.Brokers,
 		kgo.DefaultProduceTopic(name),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -64,7 +67,8 @@ func (p *bareProducer) run(ctx context.Context, n int64) error {
 	for i := range n {
 		// The record belongs to the client from here on; what it points to does not change.
 		from := p.records[i%int64(len(p.records))]
-		p.client.Produce(ctx, &kgo.Record{Key: from.Key, Value: from.Value, Headers: from.Headers, Timestamp: from.Timestamp}, p.promise)
+		r := &kgo.Record{Key: from.Key, Value: from.Value, Headers: from.Headers, Timestamp: from.Timestamp}
+		p.client.Produce(ctx, r, p.promise)
 	}
 	if err := p.client.Flush(ctx); err != nil {
 		return fmt.Errorf("bare producer: %w", err)

@@ -53,8 +53,8 @@ func (g *gate) pass(ctx context.Context) error {
 }
 
 // proxy forwards TCP connections through a gate. While that is shut, connections stay open and new ones are taken, but
-// nothing passes in either direction, the end of a connection included. Unlike behind a cut cable, what is sent is still
-// acknowledged, by this host's kernel: a program has nothing but silence to notice it by.
+// nothing passes in either direction, the end of a connection included. Unlike behind a cut cable, what is sent is
+// still acknowledged, by this host's kernel: a program has nothing but silence to notice it by.
 type proxy struct {
 	gate     *gate
 	listener net.Listener

@@ -15,8 +15,9 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
-// bareReader streams what the relay streams and throws it away: the least that any reader of this log has to do. It looks
-// at one byte of each message, to know the end, and acknowledges nothing, so that the next one can read the same again.
+// bareReader streams what the relay streams and throws it away: the least that any reader of this log has to do. It
+// looks at one byte of each message, to know the end, and acknowledges nothing, so that the next one can read the same
+// again.
 type bareReader struct {
 	conn net.Conn
 	buf  []byte
@@ -53,8 +54,8 @@ func startReading(ctx context.Context, url, slot string) (conn net.Conn, server 
 	if err != nil {
 		return nil, 0, err
 	}
-	// The connection is taken over before the command is sent, and nobody else reads from it any more: pgconn reads ahead,
-	// in the background too, and would keep the first rows.
+	// The connection is taken over before the command is sent, and nobody else reads from it any more: pgconn reads
+	// ahead, in the background too, and would keep the first rows.
 	if err := pg.SyncConn(ctx); err != nil {
 		return nil, 0, errors.Join(err, pg.Close(ctx))
 	}
@@ -62,7 +63,8 @@ func startReading(ctx context.Context, url, slot string) (conn net.Conn, server 
 	if err != nil {
 		return nil, 0, errors.Join(err, pg.Close(ctx))
 	}
-	command := fmt.Sprintf(`START_REPLICATION SLOT "%s" LOGICAL 0/0 (proto_version '1', publication_names '%s')`, slot, outbox.Publication)
+	command := fmt.Sprintf(`START_REPLICATION SLOT "%s" LOGICAL 0/0 (proto_version '1', publication_names '%s')`,
+		slot, outbox.Publication)
 	query, err := (&pgproto3.Query{String: command}).Encode(nil)
 	if err == nil {
 		_, err = taken.Conn.Write(query)

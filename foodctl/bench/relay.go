@@ -125,7 +125,8 @@ func (r *relay) stop(ctx context.Context) error {
 	case <-ctx.Done():
 		return errors.Join(context.Cause(ctx), r.process.Kill())
 	case <-time.After(patience):
-		return errors.Join(fmt.Errorf("%s does not stop; its log ends: %s", r.name, supervise.LastLine(r.log)), r.process.Kill())
+		err := fmt.Errorf("%s does not stop; its log ends: %s", r.name, supervise.LastLine(r.log))
+		return errors.Join(err, r.process.Kill())
 	}
 }
 
@@ -146,13 +147,15 @@ SELECT (confirmed_flush_lsn - restart_lsn)::bigint
 FROM pg_replication_slots
 WHERE slot_name = $1`
 
-// settle waits until the server would begin to read the log for the slot close to where that was acknowledged. Right after a
-// backlog it would begin inside of that one, where the last snapshot of running transactions stood that it had decoded, and
-// the next measurement would pay for decoding it a second time. What it takes is a snapshot, which a checkpoint writes, and
-// then an acknowledgement; a relay gives one every ten seconds while there is nothing to publish.
+// settle waits until the server would begin to read the log for the slot close to where that was acknowledged. Right
+// after a backlog it would begin inside of that one, where the last snapshot of running transactions stood that it had
+// decoded, and the next measurement would pay for decoding it a second time. What it takes is a snapshot, which a
+// checkpoint writes, and then an acknowledgement; a relay gives one every ten seconds while there is nothing to
+// publish.
 func (s *servers) settle(ctx context.Context, r *relay) error {
 	const near = 100 << 10 // bytes
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("slot %s does not follow within %s", s.names.Slot, patience))
+	late := fmt.Errorf("slot %s does not follow within %s", s.names.Slot, patience)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, late)
 	defer cancel()
 	return r.until(ctx, time.Second, func(ctx context.Context) (bool, error) {
 		var behind int64

@@ -23,8 +23,8 @@ var types = [perOrder]event.Type{
 	event.TypeOrderReady, event.TypePaymentCaptured, event.TypeOrderDispatched, event.TypeOrderDelivered,
 }
 
-// trial tells the events of one measurement from those of all others. With an event's number it determines everything in
-// the event but its sequence number: fill computes the same in SQL.
+// trial tells the events of one measurement from those of all others. With an event's number it determines everything
+// in the event but its sequence number: fill computes the same in SQL.
 type trial uint32
 
 // number is an event's place in its trial, from 0: the orders one after the other, with perOrder versions each.

@@ -51,8 +51,8 @@ type servers struct {
 }
 
 // settings of the private Postgres. They keep out of the way what would come and go while something is measured: no
-// checkpoint between two fillings, no vacuum of a table that is only inserted into. Its commits are durable, as they have
-// to be.
+// checkpoint between two fillings, no vacuum of a table that is only inserted into. Its commits are durable, as they
+// have to be.
 var settings = map[string]string{
 	"wal_level":          "logical",
 	"synchronous_commit": "on",

@@ -76,8 +76,8 @@ func grouped(n int64) string {
 
 // lines say what was found, zeros included.
 func (c Check) lines(name string) []string {
-	lines := []string{fmt.Sprintf("%s: %s events, missing %s, duplicates %s, out of order %s, altered %s", name, grouped(c.Events),
-		grouped(c.Missing), grouped(c.Duplicates), grouped(c.OutOfOrder), grouped(c.Altered))}
+	lines := []string{fmt.Sprintf("%s: %s events, missing %s, duplicates %s, out of order %s, altered %s", name,
+		grouped(c.Events), grouped(c.Missing), grouped(c.Duplicates), grouped(c.OutOfOrder), grouped(c.Altered))}
 	for _, finding := range c.Findings {
 		lines = append(lines, "  "+finding)
 	}

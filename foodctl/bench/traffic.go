@@ -17,8 +17,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
-// lanes are how many connections write at once. Each writes orders of its own, so that the versions of one are committed
-// in their order.
+// lanes are how many connections write at once. Each writes orders of its own, so that the versions of one are
+// committed in their order.
 const lanes = 32
 
 // traffic writes one event a transaction at times that were fixed before (open loop: a slow commit does not make those
@@ -120,7 +120,8 @@ func (f *traffic) write(ctx context.Context, conn *pgx.Conn, at place) error {
 			return err
 		}
 		sent := time.Since(f.began)
-		// One statement, and so a transaction of its own: its answer is that of the COMMIT. Once begun it is not broken off.
+		// One statement, and so a transaction of its own: its answer is that of the COMMIT. Once begun it is not broken
+		// off.
 		if err := conn.SendBatch(context.WithoutCancel(ctx), &batch).Close(); err != nil {
 			return fmt.Errorf("write an event: %w", err)
 		}
