@@ -1,0 +1,286 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+)
+
+// target is the Kafka cluster and what was asked of it once.
+type target struct {
+	Config
+
+	client    *kgo.Client
+	admin     *kadm.Client
+	meta      kadm.Metadata
+	payload   int               // bytes that the outbox takes as one payload; 0 for not known
+	topic     map[string]string // settings of the topic; nil if they could not be read
+	keeper    map[string]string // settings of the checkpoint topic
+	brokers   []map[string]string
+	denied    error // why brokers is empty
+	unsettled error // why topic is nil
+}
+
+var kafkaChecks = []check[*target]{
+	{"brokers", func(t *target, _ context.Context) Finding {
+		return ok("%d, cluster %s", len(t.meta.Brokers), t.meta.Cluster)
+	}},
+	{"version", (*target).version},
+	{"transaction.version", (*target).transactions},
+	{"topic", (*target).exists},
+	{"rights to the topic", (*target).rights},
+	{"rights to the checkpoint topic", (*target).keeperRights},
+	{"right to the transactional id", (*target).identity},
+	{"replication", (*target).replication},
+	{"cleanup.policy", (*target).cleanup},
+	{"retention", (*target).retention},
+	{"max.message.bytes", (*target).largest},
+	{"timestamps", (*target).timestamps},
+	{"checkpoint topic", (*target).checkpoints},
+	{"power loss", (*target).flush},
+	{"transaction.max.timeout.ms", (*target).timeout},
+	{"add.partitions.to.txn.retry.backoff.ms", (*target).backoff},
+	{"transaction log", (*target).transactionLog},
+	{"auto.create.topics.enable", (*target).autoCreate},
+}
+
+func examineKafka(ctx context.Context, c Config, payload int, r *Report) {
+	client, err := publish.Connect(c.Brokers, c.Security, c.Log)
+	if err != nil {
+		f := unknown(err, "KAFKA_BROKERS=HOST:PORT,...")
+		f.System, f.Check = Kafka, "brokers"
+		r.Findings = append(r.Findings, f)
+		return
+	}
+	defer client.Close()
+	t := &target{Config: c, client: client, admin: kadm.NewClient(client), payload: payload}
+	if err := t.load(ctx); err != nil {
+		f := t.unreachable(err)
+		f.System, f.Check = Kafka, "brokers"
+		r.Findings = append(r.Findings, f)
+		return
+	}
+	ask(ctx, r, Kafka, t, kafkaChecks)
+}
+
+func (t *target) load(ctx context.Context) (err error) {
+	if err := t.client.Ping(ctx); err != nil {
+		return err
+	}
+	t.meta, err = t.admin.Metadata(kadm.WithAuthorizedOps(ctx), t.Topic, t.checkpointTopic())
+	if err != nil {
+		return err
+	}
+	t.topic, t.unsettled = t.settings(ctx, t.Topic)
+	t.keeper, _ = t.settings(ctx, t.checkpointTopic()) // its check says why not
+	configs, err := t.admin.DescribeBrokerConfigs(ctx, t.meta.Brokers.NodeIDs()...)
+	for _, c := range configs {
+		t.denied = errors.Join(t.denied, c.Err)
+		if c.Err == nil {
+			t.brokers = append(t.brokers, valued(c))
+		}
+	}
+	t.denied = errors.Join(t.denied, err)
+	return nil
+}
+
+func (t *target) settings(ctx context.Context, topic string) (map[string]string, error) {
+	configs, err := t.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	if configs[0].Err != nil {
+		return nil, configs[0].Err
+	}
+	return valued(configs[0]), nil
+}
+
+func valued(c kadm.ResourceConfig) map[string]string {
+	values := make(map[string]string, len(c.Configs))
+	for _, s := range c.Configs {
+		values[s.Key] = s.MaybeValue()
+	}
+	return values
+}
+
+func (t *target) unreachable(err error) Finding {
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		return unusable(err.Error(), "KAFKA_PASSWORD_FILE must hold the password of "+t.Security.User+"; else foodctl topics --logins DIR")
+	case t.Security.CAFile == "":
+		return unknown(err, "start Kafka, or correct KAFKA_BROKERS; if its listener wants TLS, KAFKA_CA_FILE=FILE")
+	}
+	return unknown(err, "start Kafka, or correct KAFKA_BROKERS and the files of KAFKA_CA_FILE, KAFKA_CERT_FILE and KAFKA_KEY_FILE")
+}
+
+// produceKey and produceOf4 are the request that Kafka 4.0 gave this version: with it partitions join a transaction by
+// being written to (KIP-890).
+const (
+	produceKey = 0
+	produceOf4 = 12
+)
+
+func (t *target) version(ctx context.Context) Finding {
+	versions, err := t.admin.ApiVersions(ctx)
+	if err != nil {
+		return unknown(err)
+	}
+	var guesses []string
+	for _, v := range versions.Sorted() {
+		if v.Err != nil {
+			return unknown(fmt.Errorf("broker %d: %w", v.NodeID, v.Err))
+		}
+		guess := v.VersionGuess()
+		if newest, _ := v.KeyMaxVersion(produceKey); newest < produceOf4 {
+			return unusable(fmt.Sprintf("broker %d is of %s", v.NodeID, guess), "upgrade the brokers to Apache Kafka 4.0 or later")
+		}
+		if !slices.Contains(guesses, guess) {
+			guesses = append(guesses, guess)
+		}
+	}
+	return ok("%s, by what it answers", strings.Join(guesses, ", "))
+}
+
+const transactionVersion = "transaction.version"
+
+func (t *target) transactions(ctx context.Context) Finding {
+	versions, err := t.admin.ApiVersions(ctx)
+	if err != nil {
+		return unknown(err)
+	}
+	for _, v := range versions.Sorted() {
+		if v.Err != nil {
+			return unknown(fmt.Errorf("broker %d: %w", v.NodeID, v.Err))
+		}
+		level := int16(0)
+		for _, f := range v.Raw().FinalizedFeatures {
+			if f.Name == transactionVersion {
+				level = f.MaxVersionLevel
+			}
+		}
+		if level < 2 {
+			return unusable(fmt.Sprintf("%d on broker %d: a commit that was delayed on the way could end the transaction after its own", level, v.NodeID),
+				t.tool("kafka-features.sh")+" upgrade --feature "+transactionVersion+"=2")
+		}
+	}
+	return ok("2")
+}
+
+// tool begins a command of Kafka's own.
+func (t *target) tool(name string) string { return name + " --bootstrap-server " + t.Brokers[0] }
+
+// set is the command that sets a topic's setting.
+func (t *target) set(topic, key, value string) string {
+	return fmt.Sprintf("%s --alter --entity-type topics --entity-name %s --add-config %s=%s", t.tool("kafka-configs.sh"), topic, key, value)
+}
+
+// setBrokers is the command that sets what all brokers may change while they run.
+func (t *target) setBrokers(key, value string) string {
+	return fmt.Sprintf("%s --alter --entity-type brokers --entity-default --add-config %s=%s", t.tool("kafka-configs.sh"), key, value)
+}
+
+// allow is the command that gives this login a right.
+func (t *target) allow(operation, resource string) string {
+	return fmt.Sprintf("%s --add --allow-principal '%s' --operation %s %s", t.tool("kafka-acls.sh"), t.principal(), operation, resource)
+}
+
+// principal is who the relay is to an authorizer, unless that maps names.
+func (t *target) principal() string {
+	if t.Security.User != "" {
+		return "User:" + t.Security.User
+	}
+	if t.Security.CertFile != "" {
+		if pair, err := tls.LoadX509KeyPair(t.Security.CertFile, t.Security.KeyFile); err == nil && pair.Leaf != nil {
+			return "User:" + pair.Leaf.Subject.String()
+		}
+	}
+	return "User:ANONYMOUS"
+}
+
+func (t *target) exists(context.Context) Finding {
+	detail := t.meta.Topics[t.Topic]
+	switch {
+	case errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
+		return unusable("there is no topic "+t.Topic, fmt.Sprintf("foodctl topics --brokers %s --topic %s", strings.Join(t.Brokers, ","), t.Topic))
+	case errors.Is(detail.Err, kerr.TopicAuthorizationFailed):
+		return unusable(detail.Err.Error(), t.allow("Write", "--topic "+t.Topic)) // which lets describe, too
+	case detail.Err != nil:
+		return unknown(fmt.Errorf("topic %s: %w", t.Topic, detail.Err))
+	}
+	for _, p := range detail.Partitions.Sorted() {
+		if p.Leader < 0 {
+			return unusable(fmt.Sprintf("partition %d has no leader", p.Partition), fmt.Sprintf("start one of the brokers %v", p.Replicas))
+		}
+	}
+	return ok("%s, %d partitions, id %s", t.Topic, len(detail.Partitions), detail.ID)
+}
+
+// absent says why a check of the topic's settings cannot be made.
+func (t *target) absent() *Finding {
+	if t.topic != nil {
+		return nil
+	}
+	if errors.Is(t.meta.Topics[t.Topic].Err, kerr.UnknownTopicOrPartition) {
+		f := unknown(fmt.Errorf("there is no topic %s", t.Topic), "make it, then ask again")
+		return &f
+	}
+	f := unknown(t.unsettled, t.allow("DescribeConfigs", "--topic "+t.Topic))
+	return &f
+}
+
+func (t *target) cleanup(context.Context) Finding {
+	if f := t.absent(); f != nil {
+		return *f
+	}
+	if policy := t.topic["cleanup.policy"]; policy != "delete" {
+		return unusable(policy+": it drops events of an order that has later ones", t.set(t.Topic, "cleanup.policy", "delete"))
+	}
+	return ok("delete")
+}
+
+func (t *target) retention(context.Context) Finding {
+	if f := t.absent(); f != nil {
+		return *f
+	}
+	for _, key := range []string{"retention.ms", "retention.bytes"} {
+		if t.topic[key] != "-1" {
+			return warning(fmt.Sprintf("%s=%s: events go, then no read model can be rebuilt from the topic, and relay recover refuses", key, t.topic[key]),
+				t.set(t.Topic, "retention.ms", "-1"), t.set(t.Topic, "retention.bytes", "-1"))
+		}
+	}
+	return ok("for ever")
+}
+
+// besides is the most that a record has beside its payload: its headers by the outbox's own limit, its key, the relay's
+// headers, the framing.
+const besides = 16<<10 + 4<<10
+
+func (t *target) largest(context.Context) Finding {
+	if f := t.absent(); f != nil {
+		return *f
+	}
+	most, err := strconv.Atoi(t.topic["max.message.bytes"])
+	if err != nil {
+		return unknown(fmt.Errorf("max.message.bytes: %w", err))
+	}
+	switch {
+	case t.payload == 0:
+		return warning(fmt.Sprintf("%d, and no constraint outbox_payload_size was found that bounds the table's payloads: one that is larger halts the relay", most),
+			fmt.Sprintf("ALTER TABLE public.%s ADD CONSTRAINT outbox_payload_size CHECK (octet_length(payload::text) <= %d);", outbox.Table, most/2))
+	case most < t.payload+besides:
+		return unusable(fmt.Sprintf("%d, the outbox takes payloads of %d bytes: such an event halts the relay", most, t.payload),
+			t.set(t.Topic, "max.message.bytes", strconv.Itoa(t.payload+besides)))
+	}
+	return ok("%d, payloads have %d at most", most, t.payload)
+}

@@ -1,0 +1,211 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// source is the server of the orders database and what was asked of it once.
+type source struct {
+	Config
+
+	conn     *pgx.Conn
+	role     string
+	super    bool
+	limit    int // the role's connections; -1 for no limit
+	version  int // as server_version_num
+	release  string
+	settings map[string]setting
+
+	began    time.Time
+	position outbox.LSN // of the log, when it began
+}
+
+// setting is a row of pg_settings.
+type setting struct {
+	value  string // in the setting's base unit
+	pretty string
+}
+
+const oldest = 150000 // server_version_num
+
+var postgresChecks = []check[*source]{
+	{"version", func(s *source, _ context.Context) Finding { return release(s.version, s.release) }},
+	{"wal_level", (*source).walLevel},
+	{"max_replication_slots", (*source).slots},
+	{"max_wal_senders", (*source).senders},
+	{"connection limit", (*source).connections},
+	{"replication connection", (*source).replication},
+	{"superuser", (*source).superuser},
+	{"schema", (*source).schema},
+	{"SELECT on outbox", (*source).mayRead},
+	{"outbox columns", (*source).columns},
+	{"publication", (*source).publication},
+	{"replica identity", func(*source, context.Context) Finding {
+		return ok("not needed: the publication is of inserts, which carry the whole row")
+	}},
+	{"slot", (*source).slot},
+	{"slot failover", (*source).failover},
+	{"standbys", (*source).standbys},
+	{"max_slot_wal_keep_size", (*source).keepSize},
+	{"retained WAL", (*source).retained},
+	{"idle_replication_slot_timeout", (*source).idleTimeout},
+	{"logical_decoding_work_mem", (*source).workMem},
+	{"durability", (*source).durability},
+	{"clock", (*source).clock},
+}
+
+// examinePostgres returns the bound of a payload that the table has, in bytes; 0 for none or not known.
+func examinePostgres(ctx context.Context, c Config, r *Report) (bound int) {
+	s, failed := open(ctx, c)
+	if failed != nil {
+		failed.System, failed.Check = Postgres, "connection"
+		r.Findings = append(r.Findings, *failed)
+		return 0
+	}
+	defer func() { _ = s.conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
+	checks := postgresChecks
+	if s.version < oldest {
+		checks = checks[:1] // the questions are of newer catalogues
+	}
+	ask(ctx, r, Postgres, s, checks)
+	return s.payloadBound(ctx)
+}
+
+const selectFacts = `
+SELECT current_user::text, r.rolsuper, r.rolconnlimit, current_setting('server_version_num')::int,
+       current_setting('server_version'), pg_is_in_recovery()
+FROM pg_roles r
+WHERE r.rolname = current_user`
+
+const selectSettings = `
+SELECT name, setting, current_setting(name)
+FROM pg_settings`
+
+// open connects as a relay does, and returns why that is not possible, or why nothing else can be asked.
+func open(ctx context.Context, c Config) (*source, *Finding) {
+	config, err := pgx.ParseConfig(c.DatabaseURL)
+	if err != nil {
+		f := unknown(errors.New("the database URL cannot be understood"), "ORDERS_DATABASE_URL=postgres://USER@HOST:PORT/DATABASE")
+		return nil, &f
+	}
+	config.ConnectTimeout = 5 * time.Second
+	config.DialFunc = ops.Dialer(10 * time.Second).DialContext
+	config.RuntimeParams["application_name"] = "relay-doctor"
+	config.RuntimeParams["statement_timeout"] = "10000"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		f := unreachable(err, config.User)
+		return nil, &f
+	}
+	s := &source{Config: c, conn: conn}
+	standby, err := s.load(ctx)
+	if err == nil && !standby {
+		return s, nil
+	}
+	_ = conn.Close(context.WithoutCancel(ctx)) // nothing was written
+	f := unusable("the server is a standby: it has no slot of its own to stream from, and takes none",
+		"ORDERS_DATABASE_URL must lead to the primary: name all hosts and add ?target_session_attrs=read-write")
+	if err != nil {
+		f = unknown(err)
+	}
+	return nil, &f
+}
+
+func (s *source) load(ctx context.Context) (standby bool, err error) {
+	err = s.conn.QueryRow(ctx, selectFacts).Scan(&s.role, &s.super, &s.limit, &s.version, &s.release, &standby)
+	if err != nil || standby {
+		return standby, err
+	}
+	rows, err := s.conn.Query(ctx, selectSettings)
+	if err != nil {
+		return false, err
+	}
+	s.settings = make(map[string]setting)
+	var name string
+	var got setting
+	_, err = pgx.ForEachRow(rows, []any{&name, &got.value, &got.pretty}, func() error { s.settings[name] = got; return nil })
+	if err != nil {
+		return false, err
+	}
+	s.began = time.Now()
+	s.position, err = s.written(ctx)
+	return false, err
+}
+
+// unreachable says why a connection could not be made.
+func unreachable(err error, role string) Finding {
+	if pooled(err) {
+		return unusable("a connection pooler answers: "+err.Error(),
+			"ORDERS_DATABASE_URL must lead to Postgres itself: poolers do not pass replication on")
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "28000", "28P01": // the role, its password, or pg_hba.conf
+			return unusable(err.Error(), "DATABASE_PASSWORD_FILE must hold the password of "+role+"; else give it one: \\password "+role)
+		case "3D000":
+			return unusable(err.Error(), "foodctl migrate --create --orders-url URL")
+		case "42501":
+			return unusable(err.Error(), fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(role)))
+		case "53300":
+			return unusable(err.Error(), "end sessions that nobody needs, or raise max_connections and max_wal_senders and restart Postgres")
+		}
+	}
+	return unknown(err, "start Postgres, or correct ORDERS_DATABASE_URL")
+}
+
+// pooled recognises what poolers say to a parameter of the connection that they do not know, the one that asks for
+// replication above all: PgBouncer, Odyssey, PgCat and the proxies of clouds.
+func pooled(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	said := strings.ToLower(pg.Message)
+	for _, mark := range []string{"unsupported startup parameter", "unsupported protocol version", "replication connections are not supported",
+		"replication is not supported", "pgbouncer", "odyssey", "pgcat", "rds proxy"} {
+		if strings.Contains(said, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+func release(version int, name string) Finding {
+	if version < oldest {
+		return unusable("Postgres "+name+": a publication cannot say there what it leaves out", "upgrade Postgres to 15 or later (pg_upgrade)")
+	}
+	return ok("Postgres %s", name)
+}
+
+// replication opens the kind of connection that the stream comes over, and asks only who the server is.
+func (s *source) replication(ctx context.Context) Finding {
+	conn, err := wal.Connect(ctx, s.DatabaseURL)
+	if err != nil {
+		return unreachable(err, s.role)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
+	identity, err := wal.Identify(ctx, conn)
+	if err != nil {
+		return unreachable(err, s.role)
+	}
+	got, err := conn.Exec(ctx, "SHOW wal_sender_timeout").ReadAll()
+	if err != nil || len(got) != 1 || len(got[0].Rows) != 1 {
+		return unknown(fmt.Errorf("wal_sender_timeout of the session: %w", errors.Join(err, errors.New("no answer"))))
+	}
+	return ok("%s may replicate and make a slot; system %s, timeline %d; wal_sender_timeout is %s for its session, %s for others",
+		s.role, identity.SystemID, identity.Timeline, got[0].Rows[0][0], s.settings["wal_sender_timeout"].pretty)
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
