@@ -2,6 +2,7 @@
 // thing that is wrong.
 //
 // It promises to change nothing: it takes no slot, fences no producer and writes no record, so it can be run beside a relay.
+// (A new Kafka cluster makes its log of transactions when it is first asked about one.)
 // Every check answers, whatever else is wrong, unless what it asks cannot be reached at all. It does not promise that a relay
 // starts where all is well, nor for how long: what it finds is true of the moment.
 package doctor

@@ -78,9 +78,20 @@ func (t *target) load(ctx context.Context) (err error) {
 	if err := t.client.Ping(ctx); err != nil {
 		return err
 	}
-	t.meta, err = t.admin.Metadata(kadm.WithAuthorizedOps(ctx), t.Topic, t.checkpointTopic())
-	if err != nil {
+	if t.meta, err = t.admin.BrokerMetadata(ctx); err != nil {
 		return err
+	}
+	t.meta.Topics = make(kadm.TopicDetails)
+	for _, name := range []string{t.Topic, t.checkpointTopic()} { // one by one: kadm answers for none if one is denied
+		m, err := t.admin.Metadata(kadm.WithAuthorizedOps(ctx), name)
+		switch {
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			t.meta.Topics[name] = kadm.TopicDetail{Topic: name, Err: err}
+		case err != nil:
+			return err
+		default:
+			t.meta.Topics[name] = m.Topics[name]
+		}
 	}
 	t.topic, t.unsettled = t.settings(ctx, t.Topic)
 	t.keeper, _ = t.settings(ctx, t.checkpointTopic()) // its check says why not

@@ -35,6 +35,7 @@ type source struct {
 type setting struct {
 	value  string // in the setting's base unit
 	pretty string
+	source string // where the value comes from
 }
 
 const oldest = 150000 // server_version_num
@@ -89,7 +90,7 @@ FROM pg_roles r
 WHERE r.rolname = current_user`
 
 const selectSettings = `
-SELECT name, setting, current_setting(name)
+SELECT name, setting, current_setting(name), source
 FROM pg_settings`
 
 // open connects as a relay does, and returns why that is not possible, or why nothing else can be asked.
@@ -134,7 +135,7 @@ func (s *source) load(ctx context.Context) (standby bool, err error) {
 	s.settings = make(map[string]setting)
 	var name string
 	var got setting
-	_, err = pgx.ForEachRow(rows, []any{&name, &got.value, &got.pretty}, func() error { s.settings[name] = got; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&name, &got.value, &got.pretty, &got.source}, func() error { s.settings[name] = got; return nil })
 	if err != nil {
 		return false, err
 	}

@@ -10,14 +10,21 @@ import (
 // relayConnections is what one relay opens: the stream, two for questions, and in a load one that reads the table.
 const relayConnections = 4
 
-// alter sets a setting of the server that a reload makes known.
-func alter(name, value string) []string {
-	return []string{fmt.Sprintf("ALTER SYSTEM SET %s = '%s';", name, value), "SELECT pg_reload_conf();"}
-}
+// alter is how to set a setting of the server that a reload makes known.
+func (s *source) alter(name, value string) []string { return s.set(name, value, "SELECT pg_reload_conf();") }
 
-// alterAnew sets a setting of the server that takes a restart.
-func alterAnew(name, value string) []string {
-	return []string{fmt.Sprintf("ALTER SYSTEM SET %s = '%s';", name, value), "restart Postgres"}
+// alterAnew is how to set a setting of the server that takes a restart.
+func (s *source) alterAnew(name, value string) []string { return s.set(name, value, "restart Postgres") }
+
+// set has nothing to do with ALTER SYSTEM where the value comes from what overrules that.
+func (s *source) set(name, value, then string) []string {
+	switch s.settings[name].source {
+	case "command line":
+		return []string{fmt.Sprintf("postgres -c %s=%s, where it is started: its command line overrules ALTER SYSTEM", name, value)}
+	case "database", "user", "database user":
+		return []string{fmt.Sprintf("ALTER ROLE %s RESET %s;", quote(s.role), name), fmt.Sprintf("or ALTER DATABASE ... RESET %s, where it is set there", name)}
+	}
+	return []string{fmt.Sprintf("ALTER SYSTEM SET %s = '%s';", name, value), then}
 }
 
 // number is a setting in its base unit.
@@ -28,7 +35,7 @@ func (s *source) number(name string) int64 {
 
 func (s *source) walLevel(context.Context) Finding {
 	if level := s.settings["wal_level"].value; level != "logical" {
-		return unusable(level+": the log does not hold what the relay decodes", alterAnew("wal_level", "logical")...)
+		return unusable(level+": the log does not hold what the relay decodes", s.alterAnew("wal_level", "logical")...)
 	}
 	return ok("logical")
 }
@@ -47,7 +54,7 @@ func (s *source) slots(ctx context.Context) Finding {
 	if used < most || ours > 0 {
 		return ok("%d, %d in use", most, used)
 	}
-	remedy := alterAnew("max_replication_slots", strconv.FormatInt(most+2, 10))
+	remedy := s.alterAnew("max_replication_slots", strconv.FormatInt(most+2, 10))
 	if idle != "" {
 		remedy = append(remedy, "or, if nobody needs the slot "+idle+" any more, drop it: SELECT pg_drop_replication_slot('"+idle+"')")
 	}
@@ -65,7 +72,7 @@ func (s *source) senders(ctx context.Context) Finding {
 		return unknown(err)
 	}
 	most := s.number("max_wal_senders")
-	remedy := alterAnew("max_wal_senders", strconv.FormatInt(most+2, 10))
+	remedy := s.alterAnew("max_wal_senders", strconv.FormatInt(most+2, 10))
 	switch {
 	case used < most:
 		return ok("%d, %d in use", most, used)
@@ -102,7 +109,7 @@ func (s *source) idleTimeout(context.Context) Finding {
 	case got.value == "0":
 		return ok("off")
 	}
-	return warning(got.pretty+": a relay that is away for longer loses its slot", alter("idle_replication_slot_timeout", "0")...)
+	return warning(got.pretty+": a relay that is away for longer loses its slot", s.alter("idle_replication_slot_timeout", "0")...)
 }
 
 // leastWorkMem is below what one transaction of a few thousand events takes, in kB.
@@ -111,7 +118,7 @@ const leastWorkMem = 4 << 10
 func (s *source) workMem(context.Context) Finding {
 	const name = "logical_decoding_work_mem"
 	if s.number(name) < leastWorkMem {
-		return warning(s.settings[name].pretty+": transactions larger than that go through the disk before they are sent", alter(name, "64MB")...)
+		return warning(s.settings[name].pretty+": transactions larger than that go through the disk before they are sent", s.alter(name, "64MB")...)
 	}
 	return ok("%s; larger transactions go through the disk", s.settings[name].pretty)
 }
@@ -123,7 +130,7 @@ func (s *source) durability(context.Context) Finding {
 		{"synchronous_commit", "a crash of the server loses the last orders, though they were confirmed"},
 	} {
 		if s.settings[want.name].value == "off" {
-			return warning(want.name+" is off: "+want.harm, alter(want.name, "on")...)
+			return warning(want.name+" is off: "+want.harm, s.alter(want.name, "on")...)
 		}
 	}
 	return ok("fsync and full_page_writes are on, synchronous_commit is %s", s.settings["synchronous_commit"].value)

@@ -161,13 +161,14 @@ func (s *source) standbys(ctx context.Context) Finding {
 				"SELECT pg_reload_conf();", "or start that standby")
 		}
 	}
-	hints := []string{"on each standby: " + strings.Join(alter("sync_replication_slots", "on"), " "), "and hot_standby_feedback = on, and a dbname in primary_conninfo"}
+	names = slices.DeleteFunc(names, func(n string) bool { return !living[n] })
 	switch {
 	case len(names) > 0 && len(waited) == 0:
-		return warning(fmt.Sprintf("slots of standbys %v, and %s is empty: one that is promoted may lack what was published", names, setting),
-			append([]string{fmt.Sprintf("ALTER SYSTEM SET %s = %s;", setting, listed(names)), "SELECT pg_reload_conf();"}, hints...)...)
+		return warning(fmt.Sprintf("standbys %v follow, and %s is empty: one that is promoted may lack what was published", names, setting),
+			fmt.Sprintf("ALTER SYSTEM SET %s = %s;", setting, listed(names)), "SELECT pg_reload_conf();",
+			"on each standby sync_replication_slots = on and hot_standby_feedback = on, and a dbname in primary_conninfo")
 	case len(names) == 0:
-		return ok("no slot of a standby")
+		return ok("none follows by a slot")
 	}
 	return ok("%s names %v; whether they have sync_replication_slots on only they can say", setting, waited)
 }
@@ -233,10 +234,10 @@ func (s *source) keepSize(ctx context.Context) Finding {
 	enough := max(2*s.MaxRetainedWAL, 2*hour)
 	switch {
 	case keep < 0:
-		return warning("unbounded: while Kafka is away the log fills the disk, and then no order is taken", alter(name, bytes(enough))...)
+		return warning("unbounded: while Kafka is away the log fills the disk, and then no order is taken", s.alter(name, bytes(enough))...)
 	case keep < hour:
 		return warning(fmt.Sprintf("%s: at %s/s the slot is lost after %s of an outage", s.settings[name].pretty, bytes(int64(rate)),
-			time.Duration(float64(keep)/rate*float64(time.Second)).Round(time.Second)), alter(name, bytes(enough))...)
+			time.Duration(float64(keep)/rate*float64(time.Second)).Round(time.Second)), s.alter(name, bytes(enough))...)
 	case keep <= s.MaxRetainedWAL:
 		return warning(fmt.Sprintf("%s, and the relay says that it is not ready only above %s: the slot is lost by then",
 			s.settings[name].pretty, bytes(s.MaxRetainedWAL)), fmt.Sprintf("RELAY_MAX_RETAINED_WAL=%d", keep/2))
@@ -263,7 +264,10 @@ func (s *source) retained(ctx context.Context) Finding {
 	if slot.Status != "unreserved" && slot.Retained <= s.MaxRetainedWAL {
 		return ok("%s", found)
 	}
-	return warning(found+fmt.Sprintf(", status %s: the relay is not ready", slot.Status),
-		append(alter("max_slot_wal_keep_size", bytes(2*max(slot.Retained, s.MaxRetainedWAL))),
-			"if the disk has it; and start the relay, or Kafka, or end the transaction with the oldest xact_start in pg_stat_activity")...)
+	remedy := []string{"start the relay, or Kafka, or end the transaction with the oldest xact_start in pg_stat_activity"}
+	if keep := s.number("max_slot_wal_keep_size") << 20; keep >= 0 {
+		remedy = append(remedy, "or, if the disk has it, wait longer:")
+		remedy = append(remedy, s.alter("max_slot_wal_keep_size", bytes(2*max(keep, slot.Retained)))...)
+	}
+	return warning(found+fmt.Sprintf(", status %s: the relay is not ready", slot.Status), remedy...)
 }

@@ -1,0 +1,318 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// patient is a database and a topic that a relay could run on, and who may mend them.
+type patient struct {
+	*testing.T
+
+	config  Config
+	super   string // a superuser's URL of the database
+	role    string // the relay's
+	client  *kgo.Client
+	cluster *testenv.Cluster // nil where the server is shared
+}
+
+// setup makes what is healthy, but for the settings of a server whose tests need no disk.
+func setup(t *testing.T) *patient {
+	t.Helper()
+	return setupOn(t, testenv.Orders(t), testenv.Broker(t))
+}
+
+func setupOn(t *testing.T, super, brokers string) *patient {
+	t.Helper()
+	p := &patient{T: t, super: super, role: testenv.Name(t)}
+	p.config = Config{
+		Brokers: strings.Split(brokers, ","), Slot: testenv.Name(t), MaxRetainedWAL: 1 << 30, Log: slog.New(slog.DiscardHandler),
+		Topic: testenv.Topic(t, brokers, topic.Partitions),
+	}
+	p.sql("CREATE ROLE " + p.role + " LOGIN REPLICATION PASSWORD 'secret' IN ROLE orders_relay")
+	t.Cleanup(func() { p.sql("DROP ROLE " + p.role) })
+	p.config.DatabaseURL = p.as(p.role, "secret")
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.config.Brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	p.client = client
+	p.alter(p.config.Topic, "retention.ms", "-1")
+	return p
+}
+
+// as is the database's URL for another login.
+func (p *patient) as(role, password string) string {
+	p.Helper()
+	u, err := url.Parse(p.super)
+	if err != nil {
+		p.Fatal(err)
+	}
+	u.User = url.UserPassword(role, password)
+	return u.String()
+}
+
+// sql runs statements as the superuser, over a connection of their own.
+func (p *patient) sql(statements ...string) {
+	p.Helper()
+	ctx := context.WithoutCancel(p.Context())
+	conn, err := pgx.Connect(ctx, p.super)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			p.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// ask1 is the answer to a question of one value.
+func ask1[V any](p *patient, question string) (answer V) {
+	p.Helper()
+	conn, err := pgx.Connect(p.Context(), p.super)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer func() { _ = conn.Close(p.Context()) }()
+	if err := conn.QueryRow(p.Context(), question).Scan(&answer); err != nil {
+		p.Fatalf("%s: %v", question, err)
+	}
+	return answer
+}
+
+// reload makes changed settings known, and waits until new sessions have them.
+func (p *patient) reload() {
+	p.Helper()
+	before := ask1[time.Time](p, "SELECT pg_conf_load_time()")
+	p.sql("SELECT pg_reload_conf()")
+	p.until("the settings to be loaded", func() bool { return ask1[time.Time](p, "SELECT pg_conf_load_time()").After(before) })
+}
+
+func (p *patient) restart() {
+	p.Helper()
+	p.cluster.Stop(pgserver.Fast)
+	p.cluster.Start()
+}
+
+// until polls: when another system has done what it was asked to, it tells nobody.
+func (p *patient) until(what string, is func() bool) {
+	p.Helper()
+	ctx, cancel := context.WithTimeoutCause(p.Context(), 30*time.Second, errors.New("timed out"))
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !is() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			p.Fatalf("waiting for %s: %v", what, context.Cause(ctx))
+		}
+	}
+}
+
+// alter changes a topic's setting, and waits until it is known.
+func (p *patient) alter(topic, key, value string) {
+	p.Helper()
+	admin := kadm.NewClient(p.client)
+	changed, err := admin.AlterTopicConfigs(p.Context(), []kadm.AlterConfig{{Name: key, Value: &value}}, topic)
+	if err == nil {
+		err = changed[0].Err
+	}
+	if err != nil {
+		p.Fatalf("%s=%s: %v", key, value, err)
+	}
+	p.until(key+" to be known", func() bool {
+		configs, err := admin.DescribeTopicConfigs(p.Context(), topic)
+		return err == nil && configs[0].Err == nil && valued(configs[0])[key] == value
+	})
+}
+
+func (p *patient) create(name string, partitions int32, settings map[string]*string) {
+	p.Helper()
+	admin := kadm.NewClient(p.client)
+	if _, err := admin.CreateTopic(p.Context(), partitions, 1, settings, name); err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() { _, _ = admin.DeleteTopics(context.Background(), name) }) // the broker may be gone
+	testenv.AwaitTopic(p, p.client, name)
+}
+
+// found is the answer of a check.
+func (p *patient) found(system, check string) Finding {
+	p.Helper()
+	r := Examine(p.Context(), p.config)
+	f, made := r.Find(system, check)
+	if !made {
+		p.Fatalf("%s: %s was not checked: %+v", system, check, r.Findings)
+	}
+	return f
+}
+
+// want is what a check must find: a verdict, a part of the words, and an exit code.
+func (p *patient) want(f Finding, verdict Verdict, words string, code int) {
+	p.Helper()
+	p.Logf("%s: %s: %s: %q", f.Verdict, f.Check, f.Found, f.Remedy)
+	if f.Verdict != verdict || !strings.Contains(f.Found, words) || f.ExitCode != code {
+		p.Fatalf("%s: got %s, exit code %d: %s\nwant %s, exit code %d, with %q", f.Check, f.Verdict, f.ExitCode, f.Found, verdict, code, words)
+	}
+	if f.Verdict != OK && len(f.Remedy) == 0 {
+		p.Errorf("%s: no remedy", f.Check)
+	}
+}
+
+// mended carries the remedy out and wants the check to find nothing then.
+func (p *patient) mended(f Finding) {
+	p.Helper()
+	done := 0
+	for _, step := range f.Remedy {
+		if p.carryOut(step) {
+			done++
+		}
+	}
+	if done == 0 {
+		p.Fatalf("%s: nothing of %q could be carried out", f.Check, f.Remedy)
+	}
+	p.want(p.found(f.System, f.Check), OK, "", 0)
+}
+
+// carryOut does what a step of a remedy says, as whoever reads it would, and returns false for what only a reader can.
+func (p *patient) carryOut(step string) bool {
+	p.Helper()
+	program, _, _ := strings.Cut(step, " ")
+	switch {
+	case step == "SELECT pg_reload_conf();":
+		p.reload()
+	case step == "restart Postgres":
+		p.restart()
+	case program == "ALTER_REPLICATION_SLOT":
+		conn, err := wal.Connect(p.Context(), p.config.DatabaseURL)
+		if err != nil {
+			p.Fatal(err)
+		}
+		defer func() { _ = conn.Close(p.Context()) }()
+		if _, err := conn.Exec(p.Context(), step).ReadAll(); err != nil {
+			p.Fatalf("%s: %v", step, err)
+		}
+	case strings.HasSuffix(step, ";"):
+		p.sql(step)
+	case program == "kafka-configs.sh" && option(step, "--entity-name") != "":
+		key, value, _ := strings.Cut(option(step, "--add-config"), "=")
+		p.alter(option(step, "--entity-name"), key, value)
+	case program == "kafka-configs.sh":
+		key, value, _ := strings.Cut(option(step, "--add-config"), "=")
+		p.alterBrokers(key, value)
+	case program == "kafka-features.sh":
+		name, level, _ := strings.Cut(option(step, "--feature"), "=")
+		n, err := strconv.ParseInt(level, 10, 16)
+		if err != nil {
+			p.Fatal(err)
+		}
+		p.feature(name, int16(n), upgrade)
+	case program == "kafka-acls.sh":
+		p.allow(step)
+	case program == "foodctl" && strings.HasPrefix(step, "foodctl topics"):
+		p.create(option(step, "--topic"), topic.Partitions, nil)
+	case strings.HasPrefix(step, "RELAY_MAX_RETAINED_WAL="):
+		if _, err := fmt.Sscanf(step, "RELAY_MAX_RETAINED_WAL=%d", &p.config.MaxRetainedWAL); err != nil {
+			p.Fatal(err)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// option is the value behind an option of a command line, without its quotes.
+func option(command, name string) string {
+	fields := strings.Fields(command)
+	for i, f := range fields[:len(fields)-1] {
+		if f == name {
+			return strings.Trim(fields[i+1], "'")
+		}
+	}
+	return ""
+}
+
+func (p *patient) alterBrokers(key, value string) {
+	p.Helper()
+	admin := kadm.NewClient(p.client)
+	changed, err := admin.AlterBrokerConfigs(p.Context(), []kadm.AlterConfig{{Name: key, Value: &value}})
+	if err == nil {
+		err = changed[0].Err
+	}
+	if err != nil {
+		p.Fatalf("%s=%s: %v", key, value, err)
+	}
+	p.until(key+" to be known", func() bool {
+		meta, err := admin.BrokerMetadata(p.Context())
+		if err != nil {
+			return false
+		}
+		configs, err := admin.DescribeBrokerConfigs(p.Context(), meta.Brokers.NodeIDs()...)
+		return err == nil && valued(configs[0])[key] == value
+	})
+}
+
+// The kinds of change that a feature's level can have (KIP-584).
+const (
+	upgrade       = 1
+	safeDowngrade = 2
+)
+
+func (p *patient) feature(name string, level int16, kind int8) {
+	p.Helper()
+	_, err := kadm.NewClient(p.client).UpdateFeatures(p.Context(), false, kadm.FeatureUpdate{Feature: name, MaxVersionLevel: level, UpgradeType: kind})
+	if err != nil {
+		p.Fatalf("%s=%d: %v", name, level, err)
+	}
+}
+
+// allow does what kafka-acls.sh --add does, over the client of whoever may.
+func (p *patient) allow(command string) {
+	p.Helper()
+	right := kadm.NewACLs().Allow(option(command, "--allow-principal")).AllowHosts().ResourcePatternType(kadm.ACLPatternLiteral)
+	operation, err := kmsg.ParseACLOperation(strings.ToUpper(option(command, "--operation")))
+	if err != nil {
+		p.Fatal(err)
+	}
+	right = right.Operations(operation)
+	switch {
+	case option(command, "--topic") != "":
+		right = right.Topics(option(command, "--topic"))
+	case option(command, "--transactional-id") != "":
+		right = right.TransactionalIDs(option(command, "--transactional-id"))
+	case strings.HasSuffix(command, "--cluster"):
+		right = right.Clusters()
+	default:
+		p.Fatalf("of what: %s", command)
+	}
+	made, err := kadm.NewClient(p.client).CreateACLs(p.Context(), right)
+	if err == nil {
+		err = made[0].Err
+	}
+	if err != nil {
+		p.Fatalf("%s: %v", command, err)
+	}
+}
