@@ -52,19 +52,21 @@ func (r *relay) history(ctx context.Context) doctor.Finding {
 	defer cancel()
 	found, err := r.gates(ctx)
 	f := doctor.Finding{System: doctor.History, Check: "gates", Verdict: doctor.OK, Found: found}
+	if err == nil {
+		return f
+	}
+	f.Verdict, f.ExitCode, f.Found = doctor.Unknown, doctor.ExitUnknown, err.Error()
+	f.Remedy = []string{"mend what is wrong above, then ask again"}
 	var refusal *checkpoint.Refusal
 	switch {
-	case err == nil:
-		return f
 	case errors.As(err, &refusal):
 		f.Check, f.Verdict, f.ExitCode = "gate "+string(refusal.Gate), doctor.Wrong, doctor.ExitRefused
 		f.Found, f.Remedy = refusal.Found, []string{refusal.Remedy}
-	case errors.Is(err, checkpoint.ErrDamaged):
-		f.Verdict, f.ExitCode, f.Found, f.Remedy = doctor.Wrong, doctor.ExitUnusable, err.Error(), []string{"relay recover --reason '...'"}
 	case permanent(err):
-		f.Verdict, f.ExitCode, f.Found, f.Remedy = doctor.Wrong, doctor.ExitUnusable, err.Error(), []string{"mend what is wrong above, then ask again"}
-	default:
-		f.Verdict, f.ExitCode, f.Found, f.Remedy = doctor.Unknown, doctor.ExitUnknown, err.Error(), []string{"mend what is wrong above, then ask again"}
+		f.Verdict, f.ExitCode = doctor.Wrong, doctor.ExitUnusable
+	}
+	if errors.Is(err, checkpoint.ErrDamaged) {
+		f.Remedy = []string{"relay recover --reason '...'"}
 	}
 	return f
 }
@@ -152,7 +154,8 @@ func (s *session) compare(ctx context.Context, slot bool) (found string, err err
 	if refusal := checkpoint.Check(s.cp, now, nil); refusal != nil {
 		return "", refusal
 	}
-	return fmt.Sprintf("open: source and topic are those of the checkpoint at %s, %d events", s.cp.At.End, s.cp.Events), nil
+	return fmt.Sprintf("open: source and topic are those of the checkpoint at %s, %d events", s.cp.At.End,
+		s.cp.Events), nil
 }
 
 func (s *session) identify(ctx context.Context) (wal.Identity, error) {

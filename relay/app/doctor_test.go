@@ -26,7 +26,8 @@ func TestDoctorSeesWhatAStartWouldRefuse_I7(t *testing.T) {
 			s.published()
 			s.write(20, 2)
 			s.published()
-			if f := s.relay().history(t.Context()); f.Verdict != doctor.OK || !strings.Contains(f.Found, "a relay is active") {
+			if f := s.relay().history(t.Context()); f.Verdict != doctor.OK || !strings.Contains(f.Found,
+				"a relay is active") {
 				t.Errorf("beside a relay: got %+v", f)
 			}
 			if err := stop(); err != nil {
@@ -74,7 +75,8 @@ func TestDoctorDisturbsNoRelay_I6(t *testing.T) {
 				t.Errorf("beside a healthy relay: %+v", f)
 			}
 		}
-		if f, _ := report.Find(doctor.Postgres, "slot"); !strings.Contains(f.Found, "active: pid") || !strings.Contains(f.Found, "relay from 127.0.0.1") {
+		if f, _ := report.Find(doctor.Postgres, "slot"); !strings.Contains(f.Found,
+			"active: pid") || !strings.Contains(f.Found, "relay from 127.0.0.1") {
 			t.Errorf("got %+v, want who holds the slot", f)
 		}
 		if f, _ := report.Find(doctor.Kafka, "checkpoint topic"); !strings.Contains(f.Found, "compacted, 1 partition") {
@@ -119,7 +121,8 @@ func TestDoctorEndsWithWhatARelayWouldEndWith(t *testing.T) {
 	s.exec("DROP PUBLICATION outbox")
 	s.examined(&ops.ExitError{Code: exitUnusable})
 	var exit *ops.ExitError
-	if err := exitCode(s.relay().supervise(t.Context(), t.Context())); !errors.As(err, &exit) || exit.Code != exitUnusable {
+	if err := exitCode(s.relay().supervise(t.Context(), t.Context())); !errors.As(err,
+		&exit) || exit.Code != exitUnusable {
 		t.Errorf("a relay ends with %v", err)
 	}
 	s.exec("SELECT pg_create_logical_replication_slot($1, 'test_decoding')", s.config.Slot)
@@ -155,10 +158,12 @@ func TestDoctorIsReadable(t *testing.T) {
 func TestDoctorOfANewSourceHasNothingToRefuse(t *testing.T) {
 	t.Parallel()
 	s := setupOn(t, testenv.Orders(t), testenv.Broker(t))
-	if f := s.relay().history(t.Context()); f.Verdict != doctor.OK || !strings.Contains(f.Found, "the first start publishes") {
+	if f := s.relay().history(t.Context()); f.Verdict != doctor.OK || !strings.Contains(f.Found,
+		"the first start publishes") {
 		t.Errorf("got %+v", f)
 	}
-	if _, there, err := checkpoint.Peek(t.Context(), s.kafka, checkpoint.Topic(s.config.Topic, s.config.Slot)); there || err != nil {
+	if _, there, err := checkpoint.Peek(t.Context(), s.kafka,
+		checkpoint.Topic(s.config.Topic, s.config.Slot)); there || err != nil {
 		t.Errorf("a look left a checkpoint: %v, %v", there, err)
 	}
 }

@@ -104,7 +104,8 @@ func (s status) write(w io.Writer) {
 		s.Slot.write(w)
 	}
 	if cp := s.Checkpoint; cp != nil {
-		fmt.Fprintf(w, "checkpoint  %s, %d events, %s, written %s ago\n", cp.At.End, cp.Events, cp.Phase, ago(time.Since(cp.WrittenAt)))
+		fmt.Fprintf(w, "checkpoint  %s, %d events, %s, written %s ago\n", cp.At.End, cp.Events, cp.Phase,
+			ago(time.Since(cp.WrittenAt)))
 		if cp.Reason != "" {
 			fmt.Fprintf(w, "            recovered last because: %s\n", cp.Reason)
 		}
@@ -137,7 +138,8 @@ func (s *slotStatus) write(w io.Writer) {
 	fmt.Fprintf(w, "            %s held back", size(s.Retained))
 	switch {
 	case s.LostIn != nil:
-		fmt.Fprintf(w, "; unacknowledged, it is lost in %s at %s/s", ago(time.Duration(*s.LostIn*float64(time.Second))), size(int64(s.Rate)))
+		fmt.Fprintf(w, "; unacknowledged, it is lost in %s at %s/s", ago(time.Duration(*s.LostIn*float64(time.Second))),
+			size(int64(s.Rate)))
 	case s.Safe != nil:
 		fmt.Fprintf(w, ", %s may follow; nothing is written", size(max(0, *s.Safe)))
 	default:
@@ -150,7 +152,8 @@ func (s *slotStatus) write(w io.Writer) {
 func ago(d time.Duration) string {
 	switch d = max(0, d); {
 	case d >= 24*time.Hour:
-		return fmt.Sprintf("%dd%s", d/(24*time.Hour), strings.TrimSuffix((d%(24*time.Hour)).Truncate(time.Minute).String(), "0s"))
+		return fmt.Sprintf("%dd%s", d/(24*time.Hour),
+			strings.TrimSuffix((d%(24*time.Hour)).Truncate(time.Minute).String(), "0s"))
 	case d >= time.Minute:
 		return d.Round(time.Second).String()
 	}

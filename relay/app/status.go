@@ -118,7 +118,8 @@ func (s *session) seeSlot(ctx context.Context, now *status) (end outbox.LSN, err
 	var speed pace
 	slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
 	if errors.Is(err, wal.ErrNoSlot) {
-		now.NotReady = append(now.NotReady, fmt.Sprintf("slot %s does not exist: a first start makes it; relay doctor says if it was lost", s.config.Slot))
+		now.NotReady = append(now.NotReady, fmt.Sprintf("slot %s does not exist: a first start makes it; relay "+
+			"doctor says if it was lost", s.config.Slot))
 		return 0, nil
 	}
 	if err != nil {
@@ -131,7 +132,10 @@ func (s *session) seeSlot(ctx context.Context, now *status) (end outbox.LSN, err
 	if slot, err = wal.Inspect(ctx, s.database, s.config.Slot); err != nil {
 		return 0, err
 	}
-	seen := &slotStatus{Name: s.config.Slot, Active: slot.Active, Status: slot.Status, Retained: slot.Retained, Safe: slot.Safe}
+	seen := &slotStatus{
+		Name: s.config.Slot, Active: slot.Active, Status: slot.Status, Retained: slot.Retained,
+		Safe: slot.Safe,
+	}
 	seen.Rate = speed.to(slot.Flushed, time.Now())
 	if in, known := lostIn(slot, seen.Rate); known {
 		seconds := in.Seconds()
@@ -142,7 +146,8 @@ func (s *session) seeSlot(ctx context.Context, now *status) (end outbox.LSN, err
 		now.NotReady = append(now.NotReady, err.Error())
 	}
 	if !slot.Active {
-		now.NotReady = append(now.NotReady, fmt.Sprintf("no relay holds slot %s: start one; relay doctor says what would stop it", s.config.Slot))
+		now.NotReady = append(now.NotReady, fmt.Sprintf("no relay holds slot %s: start one; relay doctor says what "+
+			"would stop it", s.config.Slot))
 		return slot.Flushed, nil
 	}
 	seen.Holder, err = doctor.WhoHolds(ctx, s.database, s.config.Slot)
@@ -156,7 +161,8 @@ func (s *session) seeCheckpoint(ctx context.Context, now *status, end outbox.LSN
 		return err
 	}
 	if !found {
-		now.NotReady = append(now.NotReady, fmt.Sprintf("%s holds no checkpoint: nothing was published, or it was lost; relay doctor says which", s.checkpointTopic()))
+		now.NotReady = append(now.NotReady, s.checkpointTopic()+
+			" holds no checkpoint: nothing was published, or it was lost; relay doctor says which")
 		return nil
 	}
 	now.Checkpoint = &cp

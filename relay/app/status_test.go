@@ -81,7 +81,8 @@ func TestStatusWithoutRelaysIsWhatTheServersSay(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	now, _ := s.status("127.0.0.1:1")
-	if len(now.NotReady) != 2 || !strings.Contains(now.NotReady[0], "does not exist") || !strings.Contains(now.NotReady[1], "holds no checkpoint") {
+	if len(now.NotReady) != 2 || !strings.Contains(now.NotReady[0],
+		"does not exist") || !strings.Contains(now.NotReady[1], "holds no checkpoint") {
 		t.Errorf("before a first start: %q", now.NotReady)
 	}
 	_, stop := s.start()
@@ -122,7 +123,8 @@ func TestStatusSaysWhichServerIsAway(t *testing.T) {
 	brokers := s.config.Brokers
 	s.config.Brokers = []string{"127.0.0.1:1"}
 	now, _ := s.status("127.0.0.1:1")
-	if now.Checkpoint != nil || now.Slot == nil || len(now.NotReady) != 2 || !strings.HasPrefix(now.NotReady[1], "Kafka: ") {
+	if now.Checkpoint != nil || now.Slot == nil || len(now.NotReady) != 2 || !strings.HasPrefix(now.NotReady[1],
+		"Kafka: ") {
 		t.Errorf("without Kafka: %+v", now)
 	}
 	s.config.Brokers, s.config.DatabaseURL = brokers, "postgres://relay:secret@127.0.0.1:1/orders"
@@ -183,7 +185,10 @@ func TestSpansAndSizesAreReadable(t *testing.T) {
 			t.Errorf("%v: got %s, want %s", span, got, want)
 		}
 	}
-	for bytes, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 30: "3.0 GiB", 5 << 50: "5120.0 TiB"} {
+	for bytes, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 30: "3.0 GiB",
+		5 << 50: "5120.0 TiB",
+	} {
 		if got := size(bytes); got != want {
 			t.Errorf("%d: got %s, want %s", bytes, got, want)
 		}

@@ -21,12 +21,14 @@ func (t *target) replication(context.Context) Finding {
 		return unknown(fmt.Errorf("min.insync.replicas: %w", err))
 	}
 	if replicas < least {
-		return unusable(fmt.Sprintf("%d replicas, min.insync.replicas=%d: no write is ever acknowledged", replicas, least),
+		return unusable(fmt.Sprintf("%d replicas, min.insync.replicas=%d: no write is ever acknowledged",
+			replicas, least),
 			t.set(t.Topic, "min.insync.replicas", strconv.Itoa(max(1, replicas-1))))
 	}
 	for _, p := range detail.Partitions.Sorted() {
 		if in := len(p.ISR); in < least {
-			return unusable(fmt.Sprintf("partition %d has %d replicas in sync, of %d that must be", p.Partition, in, least),
+			return unusable(fmt.Sprintf("partition %d has %d replicas in sync, of %d that must be",
+				p.Partition, in, least),
 				fmt.Sprintf("start the brokers that are away, of %v", p.Replicas))
 		} else if in < replicas {
 			return warning(fmt.Sprintf("partition %d has %d of %d replicas in sync", p.Partition, in, replicas),
@@ -35,15 +37,18 @@ func (t *target) replication(context.Context) Finding {
 	}
 	switch {
 	case t.topic["unclean.leader.election.enable"] == "true":
-		return warning("a replica that lacks acknowledged events may become the leader", t.set(t.Topic, "unclean.leader.election.enable", "false"))
+		return warning("a replica that lacks acknowledged events may become the leader",
+			t.set(t.Topic, "unclean.leader.election.enable", "false"))
 	case replicas == 1 && len(t.meta.Brokers) > 1:
 		return warning(fmt.Sprintf("1 replica, on %d brokers: with that broker the topic is away", len(t.meta.Brokers)),
 			"kafka-reassign-partitions.sh, to add replicas", t.set(t.Topic, "min.insync.replicas", "2"))
 	case replicas > 1 && least == 1:
-		return warning(fmt.Sprintf("%d replicas, min.insync.replicas=1: an acknowledged event may be on one broker alone", replicas),
+		return warning(fmt.Sprintf("%d replicas, min.insync.replicas=1: an acknowledged event may be on one broker "+
+			"alone", replicas),
 			t.set(t.Topic, "min.insync.replicas", strconv.Itoa(replicas-1)))
 	case replicas > 1 && replicas == least:
-		return warning(fmt.Sprintf("%d replicas, all of which must be in sync: nothing is published while one is away", replicas),
+		return warning(fmt.Sprintf("%d replicas, all of which must be in sync: nothing is published while one is away",
+			replicas),
 			t.set(t.Topic, "min.insync.replicas", strconv.Itoa(replicas-1)))
 	}
 	return ok("%d replicas, of which %d must be in sync", replicas, least)
@@ -63,7 +68,8 @@ func (t *target) flush(context.Context) Finding {
 	const setting = "log.flush.interval.messages"
 	for _, b := range t.brokers {
 		if every, there := b[setting]; there && every != "1" {
-			return warning(fmt.Sprintf("no replicas, and %s is not 1: a power cut loses acknowledged events, and relay run refuses", setting),
+			return warning(fmt.Sprintf("no replicas, and %s is not 1: a power cut loses acknowledged events, and "+
+				"relay run refuses", setting),
 				t.setBrokers(setting, "1"))
 		}
 	}
@@ -78,11 +84,13 @@ func (t *target) timestamps(context.Context) Finding {
 		return *f
 	}
 	if kind := t.topic["message.timestamp.type"]; kind != "CreateTime" {
-		return warning(kind+": readers see when an event was published, not when it was committed", t.set(t.Topic, "message.timestamp.type", "CreateTime"))
+		return warning(kind+": readers see when an event was published, not when it was committed",
+			t.set(t.Topic, "message.timestamp.type", "CreateTime"))
 	}
 	const before, after = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
 	if limit, there := t.topic[before]; there && len(limit) < len("9223372036854775807") {
-		return warning(fmt.Sprintf("%s=%s: relay recover, which publishes events with their own time, is refused those that are older", before, limit),
+		return warning(fmt.Sprintf("%s=%s: relay recover, which publishes events with their own time, is refused "+
+			"those that are older", before, limit),
 			t.set(t.Topic, before, "9223372036854775807"))
 	}
 	if limit, err := strconv.ParseInt(t.topic[after], 10, 64); err == nil && limit < hour.Milliseconds() {
@@ -103,19 +111,24 @@ func (t *target) checkpoints(context.Context) Finding {
 	case t.keeper == nil:
 		return unknown(errors.New("its settings cannot be read"), t.allow("DescribeConfigs", "--topic "+name))
 	case t.keeper["cleanup.policy"] != "compact":
-		return unusable(fmt.Sprintf("%s has cleanup.policy=%s, which may delete the checkpoint", name, t.keeper["cleanup.policy"]),
+		return unusable(fmt.Sprintf("%s has cleanup.policy=%s, which may delete the checkpoint", name,
+			t.keeper["cleanup.policy"]),
 			t.set(name, "cleanup.policy", "compact"))
 	case len(detail.Partitions) != 1:
-		return unusable(fmt.Sprintf("%s has %d partitions, want 1: which holds the last checkpoint?", name, len(detail.Partitions)),
+		return unusable(fmt.Sprintf("%s has %d partitions, want 1: which holds the last checkpoint?", name,
+			len(detail.Partitions)),
 			t.tool("kafka-topics.sh")+" --delete --topic "+name, recoverSlot)
 	}
 	of := t.meta.Topics[t.Topic].Partitions.NumReplicas()
 	if have := detail.Partitions.NumReplicas(); have < of {
-		return warning(fmt.Sprintf("%s has %d replicas, the topic %d: the checkpoint is lost before the events are", name, have, of),
-			"kafka-reassign-partitions.sh, to add replicas", t.set(name, "min.insync.replicas", t.topic["min.insync.replicas"]))
+		return warning(fmt.Sprintf("%s has %d replicas, the topic %d: the checkpoint is lost before the events are",
+			name, have, of),
+			"kafka-reassign-partitions.sh, to add replicas",
+			t.set(name, "min.insync.replicas", t.topic["min.insync.replicas"]))
 	}
 	if want := t.topic["min.insync.replicas"]; want != "" && t.keeper["min.insync.replicas"] != want {
-		return warning(fmt.Sprintf("%s has min.insync.replicas=%s, the topic %s", name, t.keeper["min.insync.replicas"], want),
+		return warning(fmt.Sprintf("%s has min.insync.replicas=%s, the topic %s",
+			name, t.keeper["min.insync.replicas"], want),
 			t.set(name, "min.insync.replicas", want))
 	}
 	return ok("%s: compacted, 1 partition, %d replicas", name, detail.Partitions.NumReplicas())
@@ -153,7 +166,8 @@ func (t *target) timeout(context.Context) Finding {
 	}
 	const key = "transaction.max.timeout.ms"
 	if n, low := t.failing(key, func(n int64) bool { return n < transactionTimeout.Milliseconds() }); low {
-		return unusable(fmt.Sprintf("%d: the relay asks for %d", n, transactionTimeout.Milliseconds()), key+"=900000 in each broker's properties; restart them one by one")
+		return unusable(fmt.Sprintf("%d: the relay asks for %d", n, transactionTimeout.Milliseconds()),
+			key+"=900000 in each broker's properties; restart them one by one")
 	}
 	return ok("no less than the relay's %v", transactionTimeout)
 }
@@ -164,7 +178,8 @@ func (t *target) backoff(context.Context) Finding {
 	}
 	const key = "add.partitions.to.txn.retry.backoff.ms"
 	if n, slow := t.failing(key, func(n int64) bool { return n > 1 }); slow {
-		return warning(fmt.Sprintf("%d: a transaction that follows another at once waits that long for it", n), key+"=1 in each broker's properties; restart them one by one")
+		return warning(fmt.Sprintf("%d: a transaction that follows another at once waits that long for it", n),
+			key+"=1 in each broker's properties; restart them one by one")
 	}
 	return ok("transactions follow one another at once")
 }
@@ -176,8 +191,10 @@ func (t *target) transactionLog(context.Context) Finding {
 	const key = "transaction.state.log.replication.factor"
 	of := int64(t.meta.Topics[t.Topic].Partitions.NumReplicas())
 	if n, few := t.failing(key, func(n int64) bool { return n < of }); few {
-		return warning(fmt.Sprintf("%s=%d, the topic has %d: with one broker away nothing may be published", key, n, of),
-			fmt.Sprintf("kafka-reassign-partitions.sh, to give __transaction_state %d replicas", of), fmt.Sprintf("%s=%d in each broker's properties", key, of))
+		return warning(fmt.Sprintf("%s=%d, the topic has %d: with one broker away nothing may be published",
+			key, n, of),
+			fmt.Sprintf("kafka-reassign-partitions.sh, to give __transaction_state %d replicas", of),
+			fmt.Sprintf("%s=%d in each broker's properties", key, of))
 	}
 	return ok("no fewer replicas than the topic")
 }
@@ -189,7 +206,8 @@ func (t *target) autoCreate(context.Context) Finding {
 	const key = "auto.create.topics.enable"
 	for _, b := range t.brokers {
 		if b[key] == "true" {
-			return warning("true: a reader that comes before the topic, or mistypes its name, makes one with other partitions", key+"=false in each broker's properties; restart them one by one")
+			return warning("true: a reader that comes before the topic, or mistypes its name, makes one with other "+
+				"partitions", key+"=false in each broker's properties; restart them one by one")
 		}
 	}
 	return ok("off")

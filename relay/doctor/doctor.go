@@ -1,10 +1,10 @@
 // Package doctor asks Postgres and Kafka whether a relay can run on them and keep its promise, and names what mends each
 // thing that is wrong.
 //
-// It promises to change nothing: it takes no slot, fences no producer and writes no record, so it can be run beside a relay.
-// (A new Kafka cluster makes its log of transactions when it is first asked about one.)
-// Every check answers, whatever else is wrong, unless what it asks cannot be reached at all. It does not promise that a relay
-// starts where all is well, nor for how long: what it finds is true of the moment.
+// It promises to change nothing: it takes no slot, fences no producer and writes no record, so it can be run beside a
+// relay. (A new Kafka cluster makes its log of transactions when it is first asked about one.) Every check answers, whatever
+// else is wrong, unless what it asks cannot be reached at all. It does not promise that a relay starts where all is well,
+// nor for how long: what it finds is true of the moment.
 package doctor
 
 import (
@@ -49,7 +49,7 @@ type Finding struct {
 	Check    string   `json:"check"`
 	Verdict  Verdict  `json:"verdict"`
 	Found    string   `json:"found"`
-	Remedy   []string `json:"remedy,omitempty"` // in this order: SQL, which ends in a semicolon, a command, a variable, or a sentence
+	Remedy   []string `json:"remedy,omitempty"` // steps: SQL, which ends in a semicolon, a command, a variable, a sentence
 	ExitCode int      `json:"exit_code"`        // what this finding alone makes the program end with
 }
 
@@ -58,7 +58,8 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// ExitCode is that of the worst finding: a gate that is closed, then what makes a relay unusable, then what could not be asked.
+// ExitCode is that of the worst finding: a gate that is closed, then what makes a relay unusable, then what could not be
+// asked.
 func (r Report) ExitCode() int {
 	worst := 0
 	for _, code := range []int{ExitUnknown, ExitUnusable, ExitRefused} {

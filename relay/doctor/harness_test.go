@@ -107,7 +107,10 @@ func (p *patient) reload() {
 	p.Helper()
 	before := ask1[time.Time](p, "SELECT pg_conf_load_time()")
 	p.sql("SELECT pg_reload_conf()")
-	p.until("the settings to be loaded", func() bool { return ask1[time.Time](p, "SELECT pg_conf_load_time()").After(before) })
+	p.until("the settings to be loaded", func() bool {
+		return ask1[time.Time](p,
+			"SELECT pg_conf_load_time()").After(before)
+	})
 }
 
 func (p *patient) restart() {
@@ -175,7 +178,8 @@ func (p *patient) want(f Finding, verdict Verdict, words string, code int) {
 	p.Helper()
 	p.Logf("%s: %s: %s: %q", f.Verdict, f.Check, f.Found, f.Remedy)
 	if f.Verdict != verdict || !strings.Contains(f.Found, words) || f.ExitCode != code {
-		p.Fatalf("%s: got %s, exit code %d: %s\nwant %s, exit code %d, with %q", f.Check, f.Verdict, f.ExitCode, f.Found, verdict, code, words)
+		p.Fatalf("%s: got %s, exit code %d: %s\nwant %s, exit code %d, with %q", f.Check, f.Verdict, f.ExitCode,
+			f.Found, verdict, code, words)
 	}
 	if f.Verdict != OK && len(f.Remedy) == 0 {
 		p.Errorf("%s: no remedy", f.Check)
@@ -283,7 +287,8 @@ const (
 
 func (p *patient) feature(name string, level int16, kind int8) {
 	p.Helper()
-	_, err := kadm.NewClient(p.client).UpdateFeatures(p.Context(), false, kadm.FeatureUpdate{Feature: name, MaxVersionLevel: level, UpgradeType: kind})
+	_, err := kadm.NewClient(p.client).UpdateFeatures(p.Context(), false,
+		kadm.FeatureUpdate{Feature: name, MaxVersionLevel: level, UpgradeType: kind})
 	if err != nil {
 		p.Fatalf("%s=%d: %v", name, level, err)
 	}

@@ -132,7 +132,8 @@ func (t *target) unreachable(err error) Finding {
 	case t.Security.CAFile == "":
 		return unknown(err, "start Kafka, or correct KAFKA_BROKERS; if its listener wants TLS, KAFKA_CA_FILE=FILE")
 	}
-	return unknown(err, "start Kafka, or correct KAFKA_BROKERS and the files of KAFKA_CA_FILE, KAFKA_CERT_FILE and KAFKA_KEY_FILE")
+	return unknown(err, "start Kafka, or correct KAFKA_BROKERS and the files of KAFKA_CA_FILE, KAFKA_CERT_FILE and "+
+		"KAFKA_KEY_FILE")
 }
 
 // produceKey and produceOf4 are the request that Kafka 4.0 gave this version: with it partitions join a transaction by
@@ -154,7 +155,8 @@ func (t *target) version(ctx context.Context) Finding {
 		}
 		guess := v.VersionGuess()
 		if newest, _ := v.KeyMaxVersion(produceKey); newest < produceOf4 {
-			return unusable(fmt.Sprintf("broker %d is of %s", v.NodeID, guess), "upgrade the brokers to Apache Kafka 4.0 or later")
+			return unusable(fmt.Sprintf("broker %d is of %s", v.NodeID, guess),
+				"upgrade the brokers to Apache Kafka 4.0 or later")
 		}
 		if !slices.Contains(guesses, guess) {
 			guesses = append(guesses, guess)
@@ -181,7 +183,8 @@ func (t *target) transactions(ctx context.Context) Finding {
 			}
 		}
 		if level < 2 {
-			return unusable(fmt.Sprintf("%d on broker %d: a commit that was delayed on the way could end the transaction after its own", level, v.NodeID),
+			return unusable(fmt.Sprintf("%d on broker %d: a commit that was delayed on the way could end the "+
+				"transaction after its own", level, v.NodeID),
 				t.tool("kafka-features.sh")+" upgrade --feature "+transactionVersion+"=2")
 		}
 	}
@@ -193,17 +196,20 @@ func (t *target) tool(name string) string { return name + " --bootstrap-server "
 
 // set is the command that sets a topic's setting.
 func (t *target) set(topic, key, value string) string {
-	return fmt.Sprintf("%s --alter --entity-type topics --entity-name %s --add-config %s=%s", t.tool("kafka-configs.sh"), topic, key, value)
+	return fmt.Sprintf("%s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+		t.tool("kafka-configs.sh"), topic, key, value)
 }
 
 // setBrokers is the command that sets what all brokers may change while they run.
 func (t *target) setBrokers(key, value string) string {
-	return fmt.Sprintf("%s --alter --entity-type brokers --entity-default --add-config %s=%s", t.tool("kafka-configs.sh"), key, value)
+	return fmt.Sprintf("%s --alter --entity-type brokers --entity-default --add-config %s=%s",
+		t.tool("kafka-configs.sh"), key, value)
 }
 
 // allow is the command that gives this login a right.
 func (t *target) allow(operation, resource string) string {
-	return fmt.Sprintf("%s --add --allow-principal '%s' --operation %s %s", t.tool("kafka-acls.sh"), t.principal(), operation, resource)
+	return fmt.Sprintf("%s --add --allow-principal '%s' --operation %s %s", t.tool("kafka-acls.sh"), t.principal(),
+		operation, resource)
 }
 
 // principal is who the relay is to an authorizer, unless that maps names.
@@ -223,7 +229,8 @@ func (t *target) exists(context.Context) Finding {
 	detail := t.meta.Topics[t.Topic]
 	switch {
 	case errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
-		return unusable("there is no topic "+t.Topic, fmt.Sprintf("foodctl topics --brokers %s --topic %s", strings.Join(t.Brokers, ","), t.Topic))
+		return unusable("there is no topic "+t.Topic,
+			fmt.Sprintf("foodctl topics --brokers %s --topic %s", strings.Join(t.Brokers, ","), t.Topic))
 	case errors.Is(detail.Err, kerr.TopicAuthorizationFailed):
 		return unusable(detail.Err.Error(), t.allow("Write", "--topic "+t.Topic)) // which lets describe, too
 	case detail.Err != nil:
@@ -231,7 +238,8 @@ func (t *target) exists(context.Context) Finding {
 	}
 	for _, p := range detail.Partitions.Sorted() {
 		if p.Leader < 0 {
-			return unusable(fmt.Sprintf("partition %d has no leader", p.Partition), fmt.Sprintf("start one of the brokers %v", p.Replicas))
+			return unusable(fmt.Sprintf("partition %d has no leader", p.Partition),
+				fmt.Sprintf("start one of the brokers %v", p.Replicas))
 		}
 	}
 	return ok("%s, %d partitions, id %s", t.Topic, len(detail.Partitions), detail.ID)
@@ -255,7 +263,8 @@ func (t *target) cleanup(context.Context) Finding {
 		return *f
 	}
 	if policy := t.topic["cleanup.policy"]; policy != "delete" {
-		return unusable(policy+": it drops events of an order that has later ones", t.set(t.Topic, "cleanup.policy", "delete"))
+		return unusable(policy+": it drops events of an order that has later ones",
+			t.set(t.Topic, "cleanup.policy", "delete"))
 	}
 	return ok("delete")
 }
@@ -266,7 +275,8 @@ func (t *target) retention(context.Context) Finding {
 	}
 	for _, key := range []string{"retention.ms", "retention.bytes"} {
 		if t.topic[key] != "-1" {
-			return warning(fmt.Sprintf("%s=%s: events go, then no read model can be rebuilt from the topic, and relay recover refuses", key, t.topic[key]),
+			return warning(fmt.Sprintf("%s=%s: events go, then no read model can be rebuilt from the topic, and "+
+				"relay recover refuses", key, t.topic[key]),
 				t.set(t.Topic, "retention.ms", "-1"), t.set(t.Topic, "retention.bytes", "-1"))
 		}
 	}
@@ -287,10 +297,13 @@ func (t *target) largest(context.Context) Finding {
 	}
 	switch {
 	case t.payload == 0:
-		return warning(fmt.Sprintf("%d, and no constraint outbox_payload_size was found that bounds the table's payloads: one that is larger halts the relay", most),
-			fmt.Sprintf("ALTER TABLE public.%s ADD CONSTRAINT outbox_payload_size CHECK (octet_length(payload::text) <= %d);", outbox.Table, most/2))
+		return warning(fmt.Sprintf("%d, and no constraint outbox_payload_size was found that bounds the table's "+
+			"payloads: one that is larger halts the relay", most),
+			fmt.Sprintf("ALTER TABLE public.%s ADD CONSTRAINT outbox_payload_size CHECK "+
+				"(octet_length(payload::text) <= %d);", outbox.Table, most/2))
 	case most < t.payload+besides:
-		return unusable(fmt.Sprintf("%d, the outbox takes payloads of %d bytes: such an event halts the relay", most, t.payload),
+		return unusable(fmt.Sprintf("%d, the outbox takes payloads of %d bytes: such an event halts the relay", most,
+			t.payload),
 			t.set(t.Topic, "max.message.bytes", strconv.Itoa(t.payload+besides)))
 	}
 	return ok("%d, payloads have %d at most", most, t.payload)

@@ -37,11 +37,26 @@ var topicIlls = []ill{
 	{"compaction", has("cleanup.policy", "compact"), "cleanup.policy", Wrong, "compact", 4, true},
 	{"retention by age", has("retention.ms", "604800000"), "retention", Warning, "retention.ms=604800000", 0, true},
 	{"retention by size", has("retention.bytes", "1000000"), "retention", Warning, "retention.bytes=1000000", 0, true},
-	{"small records only", has("max.message.bytes", "100000"), "max.message.bytes", Wrong, "100000, the outbox takes payloads of 524288", 4, true},
-	{"the broker's time", has("message.timestamp.type", "LogAppendTime"), "timestamps", Warning, "LogAppendTime", 0, true},
-	{"more replicas in sync than there are", has("min.insync.replicas", "2"), "replication", Wrong, "no write is ever acknowledged", 4, true},
-	{"a checkpoint that may be deleted", keeper(1, "cleanup.policy", "delete"), "checkpoint topic", Wrong, "may delete the checkpoint", 4, true},
-	{"a checkpoint topic of two partitions", keeper(2, "cleanup.policy", "compact"), "checkpoint topic", Wrong, "2 partitions", 4, false},
+	{
+		"small records only", has("max.message.bytes", "100000"), "max.message.bytes", Wrong,
+		"100000, the outbox takes payloads of 524288", 4, true,
+	},
+	{
+		"the broker's time", has("message.timestamp.type", "LogAppendTime"), "timestamps", Warning, "LogAppendTime", 0,
+		true,
+	},
+	{
+		"more replicas in sync than there are", has("min.insync.replicas", "2"), "replication", Wrong,
+		"no write is ever acknowledged", 4, true,
+	},
+	{
+		"a checkpoint that may be deleted", keeper(1, "cleanup.policy", "delete"), "checkpoint topic", Wrong,
+		"may delete the checkpoint", 4, true,
+	},
+	{
+		"a checkpoint topic of two partitions", keeper(2, "cleanup.policy", "compact"), "checkpoint topic", Wrong,
+		"2 partitions", 4, false,
+	},
 	{"a weaker checkpoint topic", func(p *patient) {
 		p.alter(p.config.Topic, "min.insync.replicas", "2")
 		keeper(1, "cleanup.policy", "compact", "min.insync.replicas", "1")(p)
@@ -131,7 +146,8 @@ func TestReplicasThatAreTooFewAreFound(t *testing.T) {
 	} {
 		p := fake(t, kfake.NumBrokers(3))
 		p.config.Topic = testenv.Name(t)
-		_, err := kadm.NewClient(p.client).CreateTopic(t.Context(), 3, c.replicas, map[string]*string{"min.insync.replicas": &c.least}, p.config.Topic)
+		_, err := kadm.NewClient(p.client).CreateTopic(t.Context(), 3, c.replicas,
+			map[string]*string{"min.insync.replicas": &c.least}, p.config.Topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +176,8 @@ func login(t *testing.T, acls ...kfake.ACL) *patient {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	admin, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.SASL(scram.Auth{User: "admin", Pass: "secret"}.AsSha512Mechanism()))
+	admin, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...),
+		kgo.SASL(scram.Auth{User: "admin", Pass: "secret"}.AsSha512Mechanism()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +200,10 @@ func TestRightsAreFoundMissingAndGivenOneByOne(t *testing.T) {
 	p := login(t)
 	p.want(p.found(Kafka, "topic"), Wrong, "TOPIC_AUTHORIZATION_FAILED", 4)
 	p.want(p.found(Kafka, "cleanup.policy"), Unknown, "", 1)
-	for _, check := range []string{"rights to the topic", "rights to the checkpoint topic", "right to the transactional id"} {
+	for _, check := range []string{
+		"rights to the topic", "rights to the checkpoint topic",
+		"right to the transactional id",
+	} {
 		f := p.found(Kafka, check)
 		p.want(f, Wrong, "User:relay may not", 4)
 		p.mended(f)
@@ -215,7 +235,8 @@ func TestARightToDescribeIsNotTakenForOneToWrite(t *testing.T) {
 func TestTheRightIsAskedForWithoutHarm_I6(t *testing.T) {
 	t.Parallel()
 	p := setup(t)
-	producer, err := kgo.NewClient(kgo.SeedBrokers(p.config.Brokers...), kgo.TransactionalID(p.config.transactionalID()), kgo.DefaultProduceTopic(p.config.Topic))
+	producer, err := kgo.NewClient(kgo.SeedBrokers(p.config.Brokers...),
+		kgo.TransactionalID(p.config.transactionalID()), kgo.DefaultProduceTopic(p.config.Topic))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,8 @@ FROM pg_settings`
 func open(ctx context.Context, c Config) (*source, *Finding) {
 	config, err := pgx.ParseConfig(c.DatabaseURL)
 	if err != nil {
-		f := unknown(errors.New("the database URL cannot be understood"), "ORDERS_DATABASE_URL=postgres://USER@HOST:PORT/DATABASE")
+		f := unknown(errors.New("the database URL cannot be understood"),
+			"ORDERS_DATABASE_URL=postgres://USER@HOST:PORT/DATABASE")
 		return nil, &f
 	}
 	config.ConnectTimeout = 5 * time.Second
@@ -133,11 +134,12 @@ func (s *source) load(ctx context.Context) (standby bool, err error) {
 		return false, err
 	}
 	s.settings = make(map[string]setting)
-	var name string
-	var got setting
-	_, err = pgx.ForEachRow(rows, []any{&name, &got.value, &got.pretty, &got.source}, func() error { s.settings[name] = got; return nil })
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Name, Value, Pretty, Source string }])
 	if err != nil {
 		return false, err
+	}
+	for _, row := range all {
+		s.settings[row.Name] = setting{row.Value, row.Pretty, row.Source}
 	}
 	s.began = time.Now()
 	s.position, err = s.written(ctx)
@@ -154,13 +156,15 @@ func unreachable(err error, role string) Finding {
 	if errors.As(err, &pg) {
 		switch pg.Code {
 		case "28000", "28P01": // the role, its password, or pg_hba.conf
-			return unusable(err.Error(), "DATABASE_PASSWORD_FILE must hold the password of "+role+"; else give it one: \\password "+role)
+			return unusable(err.Error(), "DATABASE_PASSWORD_FILE must hold the password of "+role+"; else give it "+
+				"one: \\password "+role)
 		case "3D000":
 			return unusable(err.Error(), "foodctl migrate --create --orders-url URL")
 		case "42501":
 			return unusable(err.Error(), fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(role)))
 		case "53300":
-			return unusable(err.Error(), "end sessions that nobody needs, or raise max_connections and max_wal_senders and restart Postgres")
+			return unusable(err.Error(), "end sessions that nobody needs, or raise max_connections and "+
+				"max_wal_senders and restart Postgres")
 		}
 	}
 	return unknown(err, "start Postgres, or correct ORDERS_DATABASE_URL")
@@ -174,8 +178,11 @@ func pooled(err error) bool {
 		return false
 	}
 	said := strings.ToLower(pg.Message)
-	for _, mark := range []string{"unsupported startup parameter", "unsupported protocol version", "replication connections are not supported",
-		"replication is not supported", "pgbouncer", "odyssey", "pgcat", "rds proxy"} {
+	for _, mark := range []string{
+		"unsupported startup parameter", "unsupported protocol version",
+		"replication connections are not supported",
+		"replication is not supported", "pgbouncer", "odyssey", "pgcat", "rds proxy",
+	} {
 		if strings.Contains(said, mark) {
 			return true
 		}
@@ -185,7 +192,8 @@ func pooled(err error) bool {
 
 func release(version int, name string) Finding {
 	if version < oldest {
-		return unusable("Postgres "+name+": a publication cannot say there what it leaves out", "upgrade Postgres to 15 or later (pg_upgrade)")
+		return unusable("Postgres "+name+": a publication cannot say there what it leaves out",
+			"upgrade Postgres to 15 or later (pg_upgrade)")
 	}
 	return ok("Postgres %s", name)
 }
@@ -205,7 +213,8 @@ func (s *source) replication(ctx context.Context) Finding {
 	if err != nil || len(got) != 1 || len(got[0].Rows) != 1 {
 		return unknown(fmt.Errorf("wal_sender_timeout of the session: %w", errors.Join(err, errors.New("no answer"))))
 	}
-	return ok("%s may replicate and make a slot; system %s, timeline %d; wal_sender_timeout is %s for its session, %s for others",
+	return ok("%s may replicate and make a slot; system %s, timeline %d; wal_sender_timeout is %s for its session, "+
+		"%s for others",
 		s.role, identity.SystemID, identity.Timeline, got[0].Rows[0][0], s.settings["wal_sender_timeout"].pretty)
 }
 

@@ -33,25 +33,70 @@ func does(statement string) func(*patient) {
 }
 
 var ills = []ill{
-	{"no REPLICATION", does("ALTER USER ROLE NOREPLICATION"), "replication connection", Wrong, "permission denied to start WAL sender", 4, true},
-	{"few connections", does("ALTER USER ROLE CONNECTION LIMIT 3"), "connection limit", Warning, "may have 3 connections", 0, true},
-	{"not of the group, seen by the schema", does("REVOKE orders_relay FROM ROLE"), "schema", Wrong, "may not use the schema public", 4, true},
-	{"not of the group, seen by the table", does("REVOKE orders_relay FROM ROLE"), "SELECT on outbox", Wrong, "may not read", 4, true},
+	{
+		"no REPLICATION", does("ALTER USER ROLE NOREPLICATION"), "replication connection", Wrong,
+		"permission denied to start WAL sender", 4, true,
+	},
+	{
+		"few connections", does("ALTER USER ROLE CONNECTION LIMIT 3"), "connection limit", Warning,
+		"may have 3 connections", 0, true,
+	},
+	{
+		"not of the group, seen by the schema", does("REVOKE orders_relay FROM ROLE"), "schema", Wrong,
+		"may not use the schema public", 4, true,
+	},
+	{
+		"not of the group, seen by the table", does("REVOKE orders_relay FROM ROLE"), "SELECT on outbox", Wrong,
+		"may not read", 4, true,
+	},
 	{"a migration broke off", does("UPDATE schema_migrations SET dirty = true"), "schema", Wrong, "dirty", 4, false},
-	{"a column that may be NULL", does("ALTER TABLE outbox ALTER payload DROP NOT NULL, ALTER type DROP NOT NULL"), "outbox columns", Warning, "may be NULL: type, payload", 0, true},
-	{"a column renamed", does("ALTER TABLE outbox RENAME headers TO attributes"), "outbox columns", Wrong, "missing: headers", 4, false},
+	{
+		"a column that may be NULL", does("ALTER TABLE outbox ALTER payload DROP NOT NULL, ALTER type DROP NOT NULL"),
+		"outbox columns", Warning, "may be NULL: type, payload", 0, true,
+	},
+	{
+		"a column renamed", does("ALTER TABLE outbox RENAME headers TO attributes"), "outbox columns", Wrong,
+		"missing: headers", 4, false,
+	},
 	{"no publication", does("DROP PUBLICATION outbox"), "publication", Wrong, "there is no publication", 4, true},
-	{"updates are published", does("ALTER PUBLICATION outbox SET (publish = 'insert, update')"), "publication", Wrong, "insert, update, want insert", 4, true},
-	{"another table is published", does("ALTER PUBLICATION outbox ADD TABLE orders"), "publication", Wrong, "2 tables", 4, true},
-	{"no table is published", does("ALTER PUBLICATION outbox DROP TABLE outbox"), "publication", Wrong, "0 tables", 4, true},
-	{"rows are left out", does("ALTER PUBLICATION outbox SET TABLE outbox WHERE (version > 1)"), "publication", Wrong, "leaves rows out", 4, true},
-	{"a column is left out", does("ALTER PUBLICATION outbox SET TABLE outbox (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at)"), "publication", Wrong, "column headers", 4, true},
-	{"all tables are published", does("DROP PUBLICATION outbox; CREATE PUBLICATION outbox FOR ALL TABLES WITH (publish = 'insert')"), "publication", Wrong, "for all tables", 4, true},
-	{"a slot of a standby has the name", does("SELECT pg_create_physical_replication_slot('SLOT')"), "slot", Wrong, "a physical slot", 3, false},
-	{"a slot of another plugin has the name", does("SELECT pg_create_logical_replication_slot('SLOT', 'test_decoding')"), "slot", Wrong, "of test_decoding", 3, false},
-	{"a slot that standbys do not keep up", failoverless, "slot failover", Warning, "not one that standbys keep up", 0, true},
-	{"a schema that is not there", func(p *patient) { p.config.DatabaseURL = strings.Replace(p.config.DatabaseURL, "/"+database(p.super), "/"+database(testenv.Empty(p)), 1) }, "schema", Wrong, "foodctl migrate", 4, false},
-	{"no bound of payloads", does("ALTER TABLE outbox DROP CONSTRAINT outbox_payload_size"), "max.message.bytes", Warning, "no constraint", 0, true},
+	{
+		"updates are published", does("ALTER PUBLICATION outbox SET (publish = 'insert, update')"), "publication", Wrong,
+		"insert, update, want insert", 4, true,
+	},
+	{
+		"another table is published", does("ALTER PUBLICATION outbox ADD TABLE orders"), "publication", Wrong, "2 tables",
+		4, true,
+	},
+	{
+		"no table is published", does("ALTER PUBLICATION outbox DROP TABLE outbox"), "publication", Wrong, "0 tables", 4,
+		true,
+	},
+	{
+		"rows are left out", does("ALTER PUBLICATION outbox SET TABLE outbox WHERE (version > 1)"), "publication", Wrong,
+		"leaves rows out", 4, true,
+	},
+	{"a column is left out", does("ALTER PUBLICATION outbox SET TABLE outbox (seq, id, aggregatetype, aggregateid, " +
+		"type, version, payload, occurred_at)"), "publication", Wrong, "column headers", 4, true},
+	{"all tables are published", does("DROP PUBLICATION outbox; CREATE PUBLICATION outbox FOR ALL TABLES WITH " +
+		"(publish = 'insert')"), "publication", Wrong, "for all tables", 4, true},
+	{
+		"a slot of a standby has the name", does("SELECT pg_create_physical_replication_slot('SLOT')"), "slot", Wrong,
+		"a physical slot", 3, false,
+	},
+	{"a slot of another plugin has the name", does("SELECT pg_create_logical_replication_slot('SLOT', " +
+		"'test_decoding')"), "slot", Wrong, "of test_decoding", 3, false},
+	{
+		"a slot that standbys do not keep up", failoverless, "slot failover", Warning, "not one that standbys keep up", 0,
+		true,
+	},
+	{"a schema that is not there", func(p *patient) {
+		p.config.DatabaseURL = strings.Replace(p.config.DatabaseURL,
+			"/"+database(p.super), "/"+database(testenv.Empty(p)), 1)
+	}, "schema", Wrong, "foodctl migrate", 4, false},
+	{
+		"no bound of payloads", does("ALTER TABLE outbox DROP CONSTRAINT outbox_payload_size"), "max.message.bytes",
+		Warning, "no constraint", 0, true,
+	},
 }
 
 func failoverless(p *patient) {
@@ -142,7 +187,8 @@ func TestAPoolerIsRecognised(t *testing.T) {
 	for _, said := range []string{
 		"unsupported startup parameter: replication", "Unsupported startup parameter in options: replication", "RDS Proxy does not support it",
 	} {
-		f := unreachable(fmt.Errorf("connect: %w", &pgconn.PgError{Severity: "FATAL", Code: "08P01", Message: said}), "relay")
+		f := unreachable(fmt.Errorf("connect: %w", &pgconn.PgError{Severity: "FATAL", Code: "08P01", Message: said}),
+			"relay")
 		if f.Verdict != Wrong || !strings.Contains(f.Remedy[0], "ORDERS_DATABASE_URL") {
 			t.Errorf("%s: got %+v", said, f)
 		}
@@ -171,7 +217,10 @@ func pooler(t *testing.T, parameter string) string {
 			_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // else a client that hangs would hang the test
 			backend := pgproto3.NewBackend(conn, conn)
 			if _, err := backend.ReceiveStartupMessage(); err == nil {
-				backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + parameter})
+				backend.Send(&pgproto3.ErrorResponse{
+					Severity: "FATAL", Code: "08P01",
+					Message: "unsupported startup parameter: " + parameter,
+				})
 				_ = backend.Flush() // a client that went away is no concern
 			}
 			_ = conn.Close()

@@ -25,7 +25,8 @@ func (r Report) Write(w io.Writer) {
 			fmt.Fprintf(w, "  %-8s   %s\n", "", step)
 		}
 	}
-	fmt.Fprintf(w, "%d ok, %d warnings, %d wrong, %d unknown\n", count[OK], count[Warning], count[Wrong], count[Unknown])
+	fmt.Fprintf(w, "%d ok, %d warnings, %d wrong, %d unknown\n", count[OK], count[Warning], count[Wrong],
+		count[Unknown])
 }
 
 // WriteJSON prints the report for a program.

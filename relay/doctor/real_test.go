@@ -37,7 +37,10 @@ func TestApacheKafkaAsItComesIsMendedByWhatIsPrinted(t *testing.T) {
 	p.want(p.found(Kafka, "topic"), Wrong, "TOPIC_AUTHORIZATION_FAILED", 4)
 	p.settle()
 	r := Examine(t.Context(), p.config)
-	for _, key := range []string{"transaction.max.timeout.ms", "add.partitions.to.txn.retry.backoff.ms", "auto.create.topics.enable"} {
+	for _, key := range []string{
+		"transaction.max.timeout.ms", "add.partitions.to.txn.retry.backoff.ms",
+		"auto.create.topics.enable",
+	} {
 		f, _ := r.Find(Kafka, key)
 		set, said := "", ""
 		if len(f.Remedy) > 0 {
@@ -109,7 +112,8 @@ func guarded(t *testing.T) *broker {
 		local[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port[i]))
 	}
 	b := &broker{t: t, open: local[0], address: local[2], properties: map[string]string{
-		"listeners":                                          fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://%s,LOGIN://%s", local[0], local[1], local[2]),
+		"listeners": fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://%s,LOGIN://%s",
+			local[0], local[1], local[2]),
 		"controller.quorum.voters":                           "1@" + local[1],
 		"listener.security.protocol.map":                     "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
 		"sasl.enabled.mechanisms":                            "SCRAM-SHA-512",

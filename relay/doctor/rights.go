@@ -91,7 +91,8 @@ func (t *target) identity(ctx context.Context) Finding {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return unusable(t.principal()+" may not write as "+id, remedy)
 	case err != nil && !errors.Is(err, kerr.TransactionalIDNotFound):
-		return unknown(fmt.Errorf("describe transactional id %s: %w", id, err), "ask again in a moment: a cluster makes its log of transactions when it is first asked about one")
+		return unknown(fmt.Errorf("describe transactional id %s: %w", id, err),
+			"ask again in a moment: a cluster makes its log of transactions when it is first asked about one")
 	}
 	end := kmsg.NewPtrEndTxnRequest()
 	end.TransactionalID, end.ProducerID, end.ProducerEpoch = id, math.MaxInt64, 0
@@ -103,7 +104,8 @@ func (t *target) identity(ctx context.Context) Finding {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return unusable(t.principal()+" may describe "+id+" but not write under it", remedy)
 	case !errors.Is(err, kerr.InvalidProducerIDMapping):
-		return unknown(fmt.Errorf("may %s write as %s: got %w", t.principal(), id, orNothing(err)), "ask again in a moment")
+		return unknown(fmt.Errorf("may %s write as %s: got %w", t.principal(), id, orNothing(err)),
+			"ask again in a moment")
 	}
 	state := "never used"
 	if s := described[id].State; s != "" {

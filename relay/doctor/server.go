@@ -11,18 +11,26 @@ import (
 const relayConnections = 4
 
 // alter is how to set a setting of the server that a reload makes known.
-func (s *source) alter(name, value string) []string { return s.set(name, value, "SELECT pg_reload_conf();") }
+func (s *source) alter(name, value string) []string {
+	return s.set(name, value, "SELECT pg_reload_conf();")
+}
 
 // alterAnew is how to set a setting of the server that takes a restart.
-func (s *source) alterAnew(name, value string) []string { return s.set(name, value, "restart Postgres") }
+func (s *source) alterAnew(name, value string) []string {
+	return s.set(name, value, "restart Postgres")
+}
 
 // set has nothing to do with ALTER SYSTEM where the value comes from what overrules that.
 func (s *source) set(name, value, then string) []string {
 	switch s.settings[name].source {
 	case "command line":
-		return []string{fmt.Sprintf("postgres -c %s=%s, where it is started: its command line overrules ALTER SYSTEM", name, value)}
+		return []string{fmt.Sprintf("postgres -c %s=%s, where it is started: its command line overrules ALTER SYSTEM",
+			name, value)}
 	case "database", "user", "database user":
-		return []string{fmt.Sprintf("ALTER ROLE %s RESET %s;", quote(s.role), name), fmt.Sprintf("or ALTER DATABASE ... RESET %s, where it is set there", name)}
+		return []string{
+			fmt.Sprintf("ALTER ROLE %s RESET %s;", quote(s.role), name),
+			fmt.Sprintf("or ALTER DATABASE ... RESET %s, where it is set there", name),
+		}
 	}
 	return []string{fmt.Sprintf("ALTER SYSTEM SET %s = '%s';", name, value), then}
 }
@@ -41,7 +49,8 @@ func (s *source) walLevel(context.Context) Finding {
 }
 
 const countSlots = `
-SELECT count(*), count(*) FILTER (WHERE slot_name = $1), coalesce(min(slot_name::text) FILTER (WHERE NOT active AND slot_name <> $1), '')
+SELECT count(*), count(*) FILTER (WHERE slot_name = $1),
+       coalesce(min(slot_name::text) FILTER (WHERE NOT active AND slot_name <> $1), '')
 FROM pg_replication_slots`
 
 func (s *source) slots(ctx context.Context) Finding {
@@ -56,13 +65,15 @@ func (s *source) slots(ctx context.Context) Finding {
 	}
 	remedy := s.alterAnew("max_replication_slots", strconv.FormatInt(most+2, 10))
 	if idle != "" {
-		remedy = append(remedy, "or, if nobody needs the slot "+idle+" any more, drop it: SELECT pg_drop_replication_slot('"+idle+"')")
+		remedy = append(remedy, "or, if nobody needs the slot "+idle+" any more, drop it: SELECT "+
+			"pg_drop_replication_slot('"+idle+"')")
 	}
 	return unusable(fmt.Sprintf("%d, all in use: the relay's slot cannot be made", most), remedy...)
 }
 
 const countSenders = `
-SELECT (SELECT count(*) FROM pg_stat_replication), EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active)`
+SELECT (SELECT count(*) FROM pg_stat_replication),
+       EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active)`
 
 // senders asks before any replication connection of the doctor's own is there.
 func (s *source) senders(ctx context.Context) Finding {
@@ -77,14 +88,16 @@ func (s *source) senders(ctx context.Context) Finding {
 	case used < most:
 		return ok("%d, %d in use", most, used)
 	case active:
-		return warning(fmt.Sprintf("%d, all in use, one of them by the relay: a standby cannot try for the slot", most), remedy...)
+		return warning(fmt.Sprintf("%d, all in use, one of them by the relay: a standby cannot try for the slot", most),
+			remedy...)
 	}
 	return unusable(fmt.Sprintf("%d, all in use: the relay finds none", most), remedy...)
 }
 
 func (s *source) connections(context.Context) Finding {
 	if s.limit >= 0 && s.limit < relayConnections && !s.super {
-		return warning(fmt.Sprintf("%s may have %d connections; a relay has up to %d, its standby as many", s.role, s.limit, relayConnections),
+		return warning(fmt.Sprintf("%s may have %d connections; a relay has up to %d, its standby as many", s.role,
+			s.limit, relayConnections),
 			fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d;", quote(s.role), 2*relayConnections))
 	}
 	if s.limit < 0 {
@@ -98,7 +111,8 @@ func (s *source) superuser(context.Context) Finding {
 		return ok("%s is none", s.role)
 	}
 	return warning(s.role+" is a superuser: whoever has the relay's password has the whole server",
-		"CREATE ROLE relay LOGIN REPLICATION IN ROLE orders_relay;", `\password relay`, "ORDERS_DATABASE_URL=postgres://relay@HOST:PORT/DATABASE")
+		"CREATE ROLE relay LOGIN REPLICATION IN ROLE orders_relay;", `\password relay`,
+		"ORDERS_DATABASE_URL=postgres://relay@HOST:PORT/DATABASE")
 }
 
 func (s *source) idleTimeout(context.Context) Finding {
@@ -109,7 +123,8 @@ func (s *source) idleTimeout(context.Context) Finding {
 	case got.value == "0":
 		return ok("off")
 	}
-	return warning(got.pretty+": a relay that is away for longer loses its slot", s.alter("idle_replication_slot_timeout", "0")...)
+	return warning(got.pretty+": a relay that is away for longer loses its slot",
+		s.alter("idle_replication_slot_timeout", "0")...)
 }
 
 // leastWorkMem is below what one transaction of a few thousand events takes, in kB.
@@ -118,14 +133,16 @@ const leastWorkMem = 4 << 10
 func (s *source) workMem(context.Context) Finding {
 	const name = "logical_decoding_work_mem"
 	if s.number(name) < leastWorkMem {
-		return warning(s.settings[name].pretty+": transactions larger than that go through the disk before they are sent", s.alter(name, "64MB")...)
+		return warning(s.settings[name].pretty+": transactions larger than that go through the disk before they are "+
+			"sent", s.alter(name, "64MB")...)
 	}
 	return ok("%s; larger transactions go through the disk", s.settings[name].pretty)
 }
 
 func (s *source) durability(context.Context) Finding {
 	for _, want := range []struct{ name, harm string }{
-		{"fsync", "a crash of the machine loses orders that were confirmed, and the relay then refuses at gate log or canary"},
+		{"fsync", "a crash of the machine loses orders that were confirmed, and the relay then refuses at gate log " +
+			"or canary"},
 		{"full_page_writes", "a crash of the machine can leave torn pages"},
 		{"synchronous_commit", "a crash of the server loses the last orders, though they were confirmed"},
 	} {
@@ -152,7 +169,8 @@ func (s *source) clock(ctx context.Context) Finding {
 // apart judges how far the server's clock is ahead of this host's, give or take.
 func apart(ahead, precision time.Duration) Finding {
 	if ahead.Abs()-precision > drift {
-		return warning(fmt.Sprintf("the server's is %+.1f s off this host's: latencies and ages of the metrics are wrong by that", ahead.Seconds()),
+		return warning(fmt.Sprintf("the server's is %+.1f s off this host's: latencies and ages of the metrics are "+
+			"wrong by that", ahead.Seconds()),
 			"chronyc makestep", "on both hosts; then keep chronyd or systemd-timesyncd running")
 	}
 	return ok("within %d ms of this host's", max(ahead.Abs(), precision).Milliseconds()+1)

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"strconv"
 	"testing"
 
@@ -60,12 +59,27 @@ func TestSettingsOfTheServerAreFoundAndTheirRemedyMendsThem(t *testing.T) {
 
 		restart, modern bool
 	}{
-		{ill{"", does("ALTER SYSTEM SET max_wal_senders = 0"), "max_wal_senders", Wrong, "0, all in use", 4, true}, true, false},
-		{ill{"", does("ALTER SYSTEM SET idle_replication_slot_timeout = '1h'"), "idle_replication_slot_timeout", Warning, "1h", 0, true}, false, true},
-		{ill{"", does("ALTER SYSTEM SET logical_decoding_work_mem = '64kB'"), "logical_decoding_work_mem", Warning, "64kB", 0, true}, false, false},
+		{
+			ill{"", does("ALTER SYSTEM SET max_wal_senders = 0"), "max_wal_senders", Wrong, "0, all in use", 4, true},
+			true, false,
+		},
+		{ill{
+			"", does("ALTER SYSTEM SET idle_replication_slot_timeout = '1h'"), "idle_replication_slot_timeout",
+			Warning, "1h", 0, true,
+		}, false, true},
+		{ill{
+			"", does("ALTER SYSTEM SET logical_decoding_work_mem = '64kB'"), "logical_decoding_work_mem", Warning,
+			"64kB", 0, true,
+		}, false, false},
 		{ill{"", does("ALTER SYSTEM SET fsync = off"), "durability", Warning, "fsync is off", 0, true}, false, false},
-		{ill{"", does("ALTER USER ROLE SET synchronous_commit = off"), "durability", Warning, "synchronous_commit is off", 0, true}, false, false},
-		{ill{"", does("ALTER SYSTEM SET max_slot_wal_keep_size = '512MB'"), "max_slot_wal_keep_size", Warning, "512MB, and the relay", 0, true}, false, false},
+		{ill{
+			"", does("ALTER USER ROLE SET synchronous_commit = off"), "durability", Warning,
+			"synchronous_commit is off", 0, true,
+		}, false, false},
+		{ill{
+			"", does("ALTER SYSTEM SET max_slot_wal_keep_size = '512MB'"), "max_slot_wal_keep_size", Warning,
+			"512MB, and the relay", 0, true,
+		}, false, false},
 	} {
 		if i.modern && !modern {
 			continue // the setting is not there
@@ -102,16 +116,20 @@ func TestRoomForAnHourIsMeasured(t *testing.T) {
 	p.config.MaxRetainedWAL = 1 << 20
 	p.sql("ALTER SYSTEM SET wal_level = 'logical'", "ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'")
 	p.restart()
-	writing, stop := context.WithCancel(t.Context())
-	stopped := make(chan struct{})
+	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		for writing.Err() == nil {
-			p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000))")
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000))")
+			}
 		}
 	}()
 	f := p.found(Postgres, "max_slot_wal_keep_size")
-	stop()
+	close(stop)
 	<-stopped
 	p.want(f, Warning, "the slot is lost after", 0)
 	p.mended(f)
@@ -121,7 +139,8 @@ func TestRoomForAnHourIsMeasured(t *testing.T) {
 func TestALostSlotIsRefused(t *testing.T) {
 	t.Parallel()
 	p := own(t)
-	p.sql("ALTER SYSTEM SET wal_level = 'logical'", "ALTER SYSTEM SET max_slot_wal_keep_size = '20MB'", "ALTER SYSTEM SET max_wal_size = '32MB'")
+	p.sql("ALTER SYSTEM SET wal_level = 'logical'", "ALTER SYSTEM SET max_slot_wal_keep_size = '20MB'",
+		"ALTER SYSTEM SET max_wal_size = '32MB'")
 	p.restart()
 	does("SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')")(p)
 	p.want(p.found(Postgres, "slot"), OK, "no relay holds it", 0)
@@ -129,7 +148,8 @@ func TestALostSlotIsRefused(t *testing.T) {
 	p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 3000000))")
 	p.want(p.found(Postgres, "retained WAL"), Warning, "held back", 0)
 	for range 3 {
-		p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))", "SELECT pg_switch_wal()", "CHECKPOINT")
+		p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))", "SELECT pg_switch_wal()",
+			"CHECKPOINT")
 	}
 	f := p.found(Postgres, "slot")
 	p.want(f, Wrong, "its log is gone", 3)
@@ -141,7 +161,10 @@ func TestALostSlotIsRefused(t *testing.T) {
 // TestSettingsOfTheCommandLineAreSaidToBeThere: ALTER SYSTEM would change nothing.
 func TestSettingsOfTheCommandLineAreSaidToBeThere(t *testing.T) {
 	t.Parallel()
-	s := &source{settings: map[string]setting{"wal_level": {value: "replica", source: "command line"}, "max_wal_senders": {value: strconv.Itoa(1)}}}
+	s := &source{settings: map[string]setting{
+		"wal_level":       {value: "replica", source: "command line"},
+		"max_wal_senders": {value: strconv.Itoa(1)},
+	}}
 	if f := s.walLevel(t.Context()); len(f.Remedy) != 1 || f.Remedy[0] != "postgres -c wal_level=logical, where it is started: its command line overrules ALTER SYSTEM" {
 		t.Errorf("got %+v", f)
 	}
@@ -161,7 +184,10 @@ func TestStandbysAreAskedForAndNotRunOn(t *testing.T) {
 	cluster.Start()
 	p.sql("SELECT pg_create_physical_replication_slot('" + testenv.StandbySlot + "')")
 	standby.Start()
-	p.until("the standby to follow", func() bool { return ask1[bool](p, "SELECT bool_or(active) FROM pg_replication_slots") })
+	p.until("the standby to follow", func() bool {
+		return ask1[bool](p,
+			"SELECT bool_or(active) FROM pg_replication_slots")
+	})
 	f := p.found(Postgres, "standbys")
 	p.want(f, Warning, "synchronized_standby_slots is empty", 0)
 	p.mended(f)
@@ -171,7 +197,10 @@ func TestStandbysAreAskedForAndNotRunOn(t *testing.T) {
 	p.want(p.found(Postgres, "connection"), Wrong, "the server is a standby", 4)
 	p.config.DatabaseURL = primary
 	standby.Stop(pgserver.Fast)
-	p.until("the standby to be away", func() bool { return !ask1[bool](p, "SELECT bool_or(active) FROM pg_replication_slots") })
+	p.until("the standby to be away", func() bool {
+		return !ask1[bool](p,
+			"SELECT bool_or(active) FROM pg_replication_slots")
+	})
 	f = p.found(Postgres, "standbys")
 	p.want(f, Wrong, "nothing reaches the relay", 4)
 	p.mended(f)

@@ -108,7 +108,8 @@ func (s *source) holder(ctx context.Context, slot wal.Slot) Finding {
 	case h.Name == "relay" || strings.HasPrefix(h.Name, "("):
 		return ok("%s is %s, active: %s", s.Slot, slot.Status, h)
 	}
-	return warning(fmt.Sprintf("%s is in use by what is no relay: %s", s.Slot, h), fmt.Sprintf("SELECT pg_terminate_backend(%d);", h.PID),
+	return warning(fmt.Sprintf("%s is in use by what is no relay: %s", s.Slot, h),
+		fmt.Sprintf("SELECT pg_terminate_backend(%d);", h.PID),
 		"and see to it that it does not come back, or choose another RELAY_SLOT")
 }
 
@@ -125,7 +126,8 @@ func (s *source) failover(ctx context.Context) Finding {
 	case row.Failover == nil || *row.Failover:
 		return ok("standbys may keep the slot up")
 	}
-	return warning("the slot is not one that standbys keep up: after a failover it is not there, and relay recover is needed",
+	return warning("the slot is not one that standbys keep up: after a failover it is not there, and relay recover "+
+		"is needed",
 		fmt.Sprintf("ALTER_REPLICATION_SLOT %s (FAILOVER true);", quote(s.Slot)),
 		"on a replication connection, while no relay runs: psql 'dbname=... replication=database'")
 }
@@ -142,12 +144,20 @@ func (s *source) standbys(ctx context.Context) Finding {
 	if err != nil {
 		return unknown(err)
 	}
-	living := make(map[string]bool)
-	var names []string
-	var name string
-	var active bool
-	if _, err := pgx.ForEachRow(rows, []any{&name, &active}, func() error { names, living[name] = append(names, name), active; return nil }); err != nil {
+	standbys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
+		Name   string
+		Active bool
+	}])
+	if err != nil {
 		return unknown(err)
+	}
+	living := make(map[string]bool)
+	var names []string // of those that follow
+	for _, standby := range standbys {
+		living[standby.Name] = standby.Active
+		if standby.Active {
+			names = append(names, standby.Name)
+		}
 	}
 	if s.version < 170000 {
 		return ok("%d slots of standbys; this version does not keep the relay's slot up on them", len(names))
@@ -156,15 +166,17 @@ func (s *source) standbys(ctx context.Context) Finding {
 	waited := strings.FieldsFunc(s.settings[setting].value, func(r rune) bool { return strings.ContainsRune(`, "`, r) })
 	for _, name := range waited {
 		if !living[name] {
-			return unusable(fmt.Sprintf("%s names %s, which is away: nothing reaches the relay before it has it", setting, name),
-				fmt.Sprintf("ALTER SYSTEM SET %s = %s;", setting, listed(slices.DeleteFunc(waited, func(n string) bool { return !living[n] }))),
+			return unusable(fmt.Sprintf("%s names %s, which is away: nothing reaches the relay before it has it",
+				setting, name),
+				fmt.Sprintf("ALTER SYSTEM SET %s = %s;", setting,
+					listed(slices.DeleteFunc(waited, func(n string) bool { return !living[n] }))),
 				"SELECT pg_reload_conf();", "or start that standby")
 		}
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !living[n] })
 	switch {
 	case len(names) > 0 && len(waited) == 0:
-		return warning(fmt.Sprintf("standbys %v follow, and %s is empty: one that is promoted may lack what was published", names, setting),
+		return warning(fmt.Sprintf("standbys %v follow, and %s is empty: one that is promoted may lack what was "+
+			"published", names, setting),
 			fmt.Sprintf("ALTER SYSTEM SET %s = %s;", setting, listed(names)), "SELECT pg_reload_conf();",
 			"on each standby sync_replication_slots = on and hot_standby_feedback = on, and a dbname in primary_conninfo")
 	case len(names) == 0:
@@ -234,12 +246,15 @@ func (s *source) keepSize(ctx context.Context) Finding {
 	enough := max(2*s.MaxRetainedWAL, 2*hour)
 	switch {
 	case keep < 0:
-		return warning("unbounded: while Kafka is away the log fills the disk, and then no order is taken", s.alter(name, bytes(enough))...)
+		return warning("unbounded: while Kafka is away the log fills the disk, and then no order is taken",
+			s.alter(name, bytes(enough))...)
 	case keep < hour:
-		return warning(fmt.Sprintf("%s: at %s/s the slot is lost after %s of an outage", s.settings[name].pretty, bytes(int64(rate)),
+		return warning(fmt.Sprintf("%s: at %s/s the slot is lost after %s of an outage", s.settings[name].pretty,
+			bytes(int64(rate)),
 			time.Duration(float64(keep)/rate*float64(time.Second)).Round(time.Second)), s.alter(name, bytes(enough))...)
 	case keep <= s.MaxRetainedWAL:
-		return warning(fmt.Sprintf("%s, and the relay says that it is not ready only above %s: the slot is lost by then",
+		return warning(fmt.Sprintf("%s, and the relay says that it is not ready only above %s: the slot is lost by "+
+			"then",
 			s.settings[name].pretty, bytes(s.MaxRetainedWAL)), fmt.Sprintf("RELAY_MAX_RETAINED_WAL=%d", keep/2))
 	}
 	return ok("%s; an hour of log is %s at the rate of now", s.settings[name].pretty, bytes(hour))
@@ -264,7 +279,8 @@ func (s *source) retained(ctx context.Context) Finding {
 	if slot.Status != "unreserved" && slot.Retained <= s.MaxRetainedWAL {
 		return ok("%s", found)
 	}
-	remedy := []string{"start the relay, or Kafka, or end the transaction with the oldest xact_start in pg_stat_activity"}
+	remedy := []string{"start the relay, or Kafka, or end the transaction with the oldest xact_start in " +
+		"pg_stat_activity"}
 	if keep := s.number("max_slot_wal_keep_size") << 20; keep >= 0 {
 		remedy = append(remedy, "or, if the disk has it, wait longer:")
 		remedy = append(remedy, s.alter("max_slot_wal_keep_size", bytes(2*max(keep, slot.Retained)))...)

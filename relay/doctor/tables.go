@@ -82,14 +82,19 @@ func (s *source) columns(ctx context.Context) Finding {
 	if err != nil {
 		return unknown(err)
 	}
-	notNull := make(map[string]bool)
-	var name string
-	var set bool
-	if _, err := pgx.ForEachRow(rows, []any{&name, &set}, func() error { notNull[name] = set; return nil }); err != nil {
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
+		Name    string
+		NotNull bool
+	}])
+	if err != nil {
 		return unknown(err)
 	}
-	if len(notNull) == 0 {
+	if len(columns) == 0 {
 		return noTable
+	}
+	notNull := make(map[string]bool)
+	for _, c := range columns {
+		notNull[c.Name] = c.NotNull
 	}
 	var missing, nullable, remedy []string
 	for _, name := range needed {
@@ -104,9 +109,11 @@ func (s *source) columns(ctx context.Context) Finding {
 	}
 	switch {
 	case len(missing) > 0:
-		return unusable("missing: "+strings.Join(missing, ", "), "foodctl migrate --orders-url URL, or give the column its name again")
+		return unusable("missing: "+strings.Join(missing, ", "),
+			"foodctl migrate --orders-url URL, or give the column its name again")
 	case len(nullable) > 0:
-		return warning("may be NULL: "+strings.Join(nullable, ", ")+"; the relay halts at a row where one is", remedy...)
+		return warning("may be NULL: "+strings.Join(nullable, ", ")+"; the relay halts at a row where one is",
+			remedy...)
 	}
 	return ok("all there, NOT NULL where they must be")
 }
@@ -115,9 +122,14 @@ const selectPublication = `
 SELECT p.puballtables OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid),
        concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
                  CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END),
-       coalesce((SELECT array_agg(c.relname::text) FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid WHERE r.prpubid = p.oid), '{}'),
+       coalesce((SELECT array_agg(c.relname::text)
+                 FROM pg_publication_rel r
+                 JOIN pg_class c ON c.oid = r.prrelid
+                 WHERE r.prpubid = p.oid), '{}'),
        coalesce((SELECT string_agg(t.rowfilter, ', ') FROM pg_publication_tables t WHERE t.pubname = p.pubname), ''),
-       coalesce((SELECT t.attnames::text[] FROM pg_publication_tables t WHERE t.pubname = p.pubname AND t.tablename = $2), '{}')
+       coalesce((SELECT t.attnames::text[]
+                 FROM pg_publication_tables t
+                 WHERE t.pubname = p.pubname AND t.tablename = $2), '{}')
 FROM pg_publication p
 WHERE p.pubname = $1`
 
@@ -126,14 +138,16 @@ const (
 	dropPublication  = "DROP PUBLICATION outbox;"
 	narrowToTable    = "ALTER PUBLICATION outbox SET TABLE public.outbox;"
 	narrowToInserts  = "ALTER PUBLICATION outbox SET (publish = 'insert');"
-	recoverAfterThis = "relay recover --reason '...', if a relay has published from here: what was written meanwhile may be missing (gate publication)"
+	recoverAfterThis = "relay recover --reason '...', if a relay has published from here: what was written meanwhile " +
+		"may be missing (gate publication)"
 )
 
 func (s *source) publication(ctx context.Context) Finding {
 	var wide bool
 	var publishes, filter string
 	var tables, attributes []string
-	err := s.conn.QueryRow(ctx, selectPublication, outbox.Publication, outbox.Table).Scan(&wide, &publishes, &tables, &filter, &attributes)
+	err := s.conn.QueryRow(ctx, selectPublication, outbox.Publication, outbox.Table).Scan(&wide, &publishes, &tables,
+		&filter, &attributes)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return unusable("there is no publication outbox", makePublication, recoverAfterThis)
@@ -142,7 +156,8 @@ func (s *source) publication(ctx context.Context) Finding {
 	case wide:
 		return unusable("it is for all tables, or all of a schema", dropPublication, makePublication, recoverAfterThis)
 	case publishes != "insert":
-		return unusable("it publishes "+publishes+", want insert alone: pruning must not reach the stream", narrowToInserts)
+		return unusable("it publishes "+publishes+", want insert alone: pruning must not reach the stream",
+			narrowToInserts)
 	case !slices.Equal(tables, []string{outbox.Table}):
 		return unusable(fmt.Sprintf("it holds %d tables %v, want outbox alone", len(tables), tables), narrowToTable)
 	case filter != "":
@@ -153,14 +168,14 @@ func (s *source) publication(ctx context.Context) Finding {
 			return unusable("it leaves the column "+name+" out", narrowToTable)
 		}
 	}
-	print, err := wal.Fingerprint(ctx, s.conn) // what a relay asks
+	fingerprint, err := wal.Fingerprint(ctx, s.conn) // what a relay asks
 	if errors.Is(err, wal.ErrPublication) {
 		return unusable(err.Error(), dropPublication, makePublication, recoverAfterThis)
 	}
 	if err != nil {
 		return unknown(err)
 	}
-	return ok("inserts of outbox, all rows and columns; fingerprint %s", print)
+	return ok("inserts of outbox, all rows and columns; fingerprint %s", fingerprint)
 }
 
 const selectBound = `
