@@ -37,10 +37,18 @@ func (r *relay) examine(ctx context.Context, out io.Writer, asJSON bool) error {
 	} else {
 		report.Write(out)
 	}
-	if code := report.ExitCode(); err == nil && code != 0 {
-		return &ops.ExitError{Code: code}
+	if err != nil {
+		return err
 	}
-	return err
+	switch report.ExitCode() {
+	case doctor.ExitRefused:
+		return &ops.ExitError{Code: exitRefused}
+	case doctor.ExitUnusable:
+		return &ops.ExitError{Code: exitUnusable}
+	case doctor.ExitUnknown:
+		return &ops.ExitError{Code: 1}
+	}
+	return nil
 }
 
 // lookFor bounds what of a look has to wait: for answers, and at the topic's end for a transaction that a relay left open.

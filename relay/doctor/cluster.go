@@ -65,15 +65,12 @@ func (t *target) flush(context.Context) Finding {
 	if f := t.closed(); f != nil {
 		return *f
 	}
-	const setting = "log.flush.interval.messages"
-	for _, b := range t.brokers {
-		if every, there := b[setting]; there && every != "1" {
-			return warning(fmt.Sprintf("no replicas, and %s is not 1: a power cut loses acknowledged events, and "+
-				"relay run refuses", setting),
-				t.setBrokers(setting, "1"))
-		}
+	const key = "log.flush.interval.messages"
+	if _, rare := t.failing(key, func(n int64) bool { return n != 1 }); rare {
+		return warning("no replicas, and "+key+" is not 1: a power cut loses acknowledged events, and relay run refuses",
+			t.setBrokers(key, "1"))
 	}
-	return ok("no replicas, and what is acknowledged is on the disk")
+	return t.fine(key, "no replicas, and what is acknowledged is on the disk")
 }
 
 // hour is how long a broker may at least think a record's time to be ahead of its own.
@@ -160,6 +157,16 @@ func (t *target) failing(key string, fails func(int64) bool) (value int64, faile
 	return 0, false
 }
 
+// fine is the finding of brokers none of which fails; not every kind of broker has every setting.
+func (t *target) fine(key, found string) Finding {
+	for _, b := range t.brokers {
+		if _, there := b[key]; there {
+			return ok("%s", found)
+		}
+	}
+	return ok("these brokers have no %s", key)
+}
+
 func (t *target) timeout(context.Context) Finding {
 	if f := t.closed(); f != nil {
 		return *f
@@ -169,7 +176,7 @@ func (t *target) timeout(context.Context) Finding {
 		return unusable(fmt.Sprintf("%d: the relay asks for %d", n, transactionTimeout.Milliseconds()),
 			key+"=900000 in each broker's properties; restart them one by one")
 	}
-	return ok("no less than the relay's %v", transactionTimeout)
+	return t.fine(key, "no less than the relay's "+transactionTimeout.String())
 }
 
 func (t *target) backoff(context.Context) Finding {
@@ -181,7 +188,7 @@ func (t *target) backoff(context.Context) Finding {
 		return warning(fmt.Sprintf("%d: a transaction that follows another at once waits that long for it", n),
 			key+"=1 in each broker's properties; restart them one by one")
 	}
-	return ok("transactions follow one another at once")
+	return t.fine(key, "transactions follow one another at once")
 }
 
 func (t *target) transactionLog(context.Context) Finding {
@@ -196,7 +203,7 @@ func (t *target) transactionLog(context.Context) Finding {
 			fmt.Sprintf("kafka-reassign-partitions.sh, to give __transaction_state %d replicas", of),
 			fmt.Sprintf("%s=%d in each broker's properties", key, of))
 	}
-	return ok("no fewer replicas than the topic")
+	return t.fine(key, "no fewer replicas than the topic")
 }
 
 func (t *target) autoCreate(context.Context) Finding {
@@ -210,5 +217,5 @@ func (t *target) autoCreate(context.Context) Finding {
 				"partitions", key+"=false in each broker's properties; restart them one by one")
 		}
 	}
-	return ok("off")
+	return t.fine(key, "off")
 }

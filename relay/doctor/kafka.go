@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -148,21 +147,16 @@ func (t *target) version(ctx context.Context) Finding {
 	if err != nil {
 		return unknown(err)
 	}
-	var guesses []string
 	for _, v := range versions.Sorted() {
 		if v.Err != nil {
-			return unknown(fmt.Errorf("broker %d: %w", v.NodeID, v.Err))
+			return unknown(fmt.Errorf("broker %d: %w", v.NodeID, v.Err), "start that broker")
 		}
-		guess := v.VersionGuess()
 		if newest, _ := v.KeyMaxVersion(produceKey); newest < produceOf4 {
-			return unusable(fmt.Sprintf("broker %d is of %s", v.NodeID, guess),
+			return unusable(fmt.Sprintf("broker %d is older than 4.0: it takes Produce up to version %d", v.NodeID, newest),
 				"upgrade the brokers to Apache Kafka 4.0 or later")
 		}
-		if !slices.Contains(guesses, guess) {
-			guesses = append(guesses, guess)
-		}
 	}
-	return ok("%s, by what it answers", strings.Join(guesses, ", "))
+	return ok("4.0 or later, by the requests that the brokers take")
 }
 
 const transactionVersion = "transaction.version"
@@ -174,7 +168,7 @@ func (t *target) transactions(ctx context.Context) Finding {
 	}
 	for _, v := range versions.Sorted() {
 		if v.Err != nil {
-			return unknown(fmt.Errorf("broker %d: %w", v.NodeID, v.Err))
+			return unknown(fmt.Errorf("broker %d: %w", v.NodeID, v.Err), "start that broker")
 		}
 		level := int16(0)
 		for _, f := range v.Raw().FinalizedFeatures {

@@ -94,7 +94,7 @@ func fake(t *testing.T, opts ...kfake.Opt) *patient {
 func TestBrokersBefore4AreRefused(t *testing.T) {
 	t.Parallel()
 	p := fake(t, kfake.MaxVersions(kversion.V3_9_0()))
-	p.want(p.found(Kafka, "version"), Wrong, "broker 0 is of", 4)
+	p.want(p.found(Kafka, "version"), Wrong, "broker 0 is older than 4.0", 4)
 	p.want(p.found(Kafka, "transaction.version"), Wrong, "0 on broker 0", 4)
 	p = fake(t, kfake.MaxVersions(kversion.V4_0_0()))
 	p.want(p.found(Kafka, "version"), OK, "", 0)
