@@ -167,3 +167,25 @@ func TestDoctorOfANewSourceHasNothingToRefuse(t *testing.T) {
 		t.Errorf("a look left a checkpoint: %v, %v", there, err)
 	}
 }
+
+// TestDoctorAndStatusAreCommands goes through the command line.
+func TestDoctorAndStatusAreCommands(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	flags := []string{
+		"--database-url=" + s.config.DatabaseURL, "--brokers=" + strings.Join(s.config.Brokers, ","), "--topic=" + s.config.Topic,
+		"--slot=" + s.config.Slot, "--json", "--log-level=error",
+	}
+	var out, log bytes.Buffer
+	if err := run(t.Context(), append([]string{"doctor"}, flags...), &out, &log); err != nil || !json.Valid(out.Bytes()) || log.Len() > 0 {
+		t.Errorf("doctor: %v: %s%s", err, out.String(), log.String())
+	}
+	out.Reset()
+	err := run(t.Context(), append([]string{"status", "--relay=127.0.0.1:1"}, flags...), &out, &log)
+	if ops.Exit(err, &log) != 1 || !json.Valid(out.Bytes()) || log.Len() > 0 {
+		t.Errorf("status: %v: %s%s", err, out.String(), log.String())
+	}
+	if err := run(t.Context(), []string{"doctor", "--brokers=b", "--database-url=nonsense"}, &out, &log); ops.Exit(err, &log) != 2 {
+		t.Errorf("without a usable URL: %v", err)
+	}
+}

@@ -156,7 +156,7 @@ func TestStatusCountsDown_I11(t *testing.T) {
 	go func() {
 		defer close(written)
 		for ctx.Err() == nil {
-			_, _ = writer.Exec(ctx, "SELECT pg_logical_emit_message(false, 'test', repeat('x', 10000))") // until it is cancelled
+			_, _ = writer.Exec(ctx, "SELECT pg_logical_emit_message(true, 'test', repeat('x', 10000))") // until it is cancelled
 		}
 	}()
 	var out strings.Builder

@@ -95,10 +95,10 @@ const patience = 30 * time.Second
 func Examine(ctx context.Context, c Config) Report {
 	var r Report
 	within, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no answer for too long"))
-	bound := examinePostgres(within, c, &r)
+	bound := examinePostgres(within, c, postgresChecks, &r)
 	cancel()
 	within, cancel = context.WithTimeoutCause(ctx, patience, errors.New("no answer for too long"))
-	examineKafka(within, c, bound, &r)
+	examineKafka(within, c, bound, kafkaChecks, &r)
 	cancel()
 	return r
 }

@@ -162,15 +162,30 @@ func (p *patient) create(name string, partitions int32, settings map[string]*str
 	testenv.AwaitTopic(p, p.client, name)
 }
 
-// found is the answer of a check.
-func (p *patient) found(system, check string) Finding {
+// found is the answer of a check, asked alone.
+func (p *patient) found(system, name string) Finding {
 	p.Helper()
-	r := Examine(p.Context(), p.config)
-	f, made := r.Find(system, check)
+	var r, both Report
+	if system == Postgres {
+		examinePostgres(p.Context(), p.config, only(postgresChecks, name), &r)
+	} else {
+		bound := examinePostgres(p.Context(), p.config, nil, &both)
+		examineKafka(p.Context(), p.config, bound, only(kafkaChecks, name), &r)
+	}
+	f, made := r.Find(system, name)
 	if !made {
-		p.Fatalf("%s: %s was not checked: %+v", system, check, r.Findings)
+		p.Fatalf("%s: %s was not checked: %+v", system, name, r.Findings)
 	}
 	return f
+}
+
+func only[T any](checks []check[T], name string) (one []check[T]) {
+	for _, c := range checks {
+		if c.name == name {
+			one = append(one, c)
+		}
+	}
+	return one
 }
 
 // want is what a check must find: a verdict, a part of the words, and an exit code.

@@ -54,7 +54,7 @@ var kafkaChecks = []check[*target]{
 	{"auto.create.topics.enable", (*target).autoCreate},
 }
 
-func examineKafka(ctx context.Context, c Config, payload int, r *Report) {
+func examineKafka(ctx context.Context, c Config, payload int, checks []check[*target], r *Report) {
 	client, err := publish.Connect(c.Brokers, c.Security, c.Log)
 	if err != nil {
 		f := unknown(err, "KAFKA_BROKERS=HOST:PORT,...")
@@ -70,7 +70,7 @@ func examineKafka(ctx context.Context, c Config, payload int, r *Report) {
 		r.Findings = append(r.Findings, f)
 		return
 	}
-	ask(ctx, r, Kafka, t, kafkaChecks)
+	ask(ctx, r, Kafka, t, checks)
 }
 
 func (t *target) load(ctx context.Context) (err error) {

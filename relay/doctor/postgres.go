@@ -67,7 +67,7 @@ var postgresChecks = []check[*source]{
 }
 
 // examinePostgres returns the bound of a payload that the table has, in bytes; 0 for none or not known.
-func examinePostgres(ctx context.Context, c Config, r *Report) (bound int) {
+func examinePostgres(ctx context.Context, c Config, checks []check[*source], r *Report) (bound int) {
 	s, failed := open(ctx, c)
 	if failed != nil {
 		failed.System, failed.Check = Postgres, "connection"
@@ -75,9 +75,8 @@ func examinePostgres(ctx context.Context, c Config, r *Report) (bound int) {
 		return 0
 	}
 	defer func() { _ = s.conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
-	checks := postgresChecks
 	if s.version < oldest {
-		checks = checks[:1] // the questions are of newer catalogues
+		checks = checks[:1] // the others ask catalogues of newer versions
 	}
 	ask(ctx, r, Postgres, s, checks)
 	return s.payloadBound(ctx)
@@ -107,7 +106,8 @@ func open(ctx context.Context, c Config) (*source, *Finding) {
 	config.RuntimeParams["statement_timeout"] = "10000"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		f := unreachable(err, config.User)
+		f := unreachable(err, config.User, fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO %s;", quote(config.Database),
+			quote(config.User)))
 		return nil, &f
 	}
 	s := &source{Config: c, conn: conn}
@@ -146,26 +146,30 @@ func (s *source) load(ctx context.Context) (standby bool, err error) {
 	return false, err
 }
 
-// unreachable says why a connection could not be made.
-func unreachable(err error, role string) Finding {
+// unreachable says why a connection could not be made; grant is what lets it be made if a right is missing.
+func unreachable(err error, role, grant string) Finding {
 	if pooled(err) {
 		return unusable("a connection pooler answers: "+err.Error(),
 			"ORDERS_DATABASE_URL must lead to Postgres itself: poolers do not pass replication on")
 	}
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch pg.Code {
-		case "28000", "28P01": // the role, its password, or pg_hba.conf
-			return unusable(err.Error(), "DATABASE_PASSWORD_FILE must hold the password of "+role+"; else give it "+
-				"one: \\password "+role)
-		case "3D000":
-			return unusable(err.Error(), "foodctl migrate --create --orders-url URL")
-		case "42501":
-			return unusable(err.Error(), fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(role)))
-		case "53300":
-			return unusable(err.Error(), "end sessions that nobody needs, or raise max_connections and "+
-				"max_wal_senders and restart Postgres")
-		}
+	if !errors.As(err, &pg) {
+		return unknown(err, "start Postgres, or correct ORDERS_DATABASE_URL")
+	}
+	switch {
+	case strings.Contains(pg.Message, "pg_hba.conf"):
+		return unusable(err.Error(), "a line in pg_hba.conf: hostssl all "+role+" ADDRESS scram-sha-256",
+			"SELECT pg_reload_conf();")
+	case pg.Code == "28000" || pg.Code == "28P01": // the role, or its password
+		return unusable(err.Error(), "DATABASE_PASSWORD_FILE must hold the password of "+role+"; else give it one: "+
+			"\\password "+role)
+	case pg.Code == "3D000": // the database
+		return unusable(err.Error(), "foodctl migrate --create --orders-url URL")
+	case pg.Code == "42501": // a right
+		return unusable(err.Error(), grant)
+	case pg.Code == "53300": // connections
+		return unusable(err.Error(), "end sessions that nobody needs, or raise max_connections and max_wal_senders "+
+			"and restart Postgres")
 	}
 	return unknown(err, "start Postgres, or correct ORDERS_DATABASE_URL")
 }
@@ -200,14 +204,15 @@ func release(version int, name string) Finding {
 
 // replication opens the kind of connection that the stream comes over, and asks only who the server is.
 func (s *source) replication(ctx context.Context) Finding {
+	grant := fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(s.role))
 	conn, err := wal.Connect(ctx, s.DatabaseURL)
 	if err != nil {
-		return unreachable(err, s.role)
+		return unreachable(err, s.role, grant)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
 	identity, err := wal.Identify(ctx, conn)
 	if err != nil {
-		return unreachable(err, s.role)
+		return unreachable(err, s.role, grant)
 	}
 	got, err := conn.Exec(ctx, "SHOW wal_sender_timeout").ReadAll()
 	if err != nil || len(got) != 1 || len(got[0].Rows) != 1 {

@@ -171,6 +171,28 @@ func TestAConnectionThatIsNotHadSaysWhy(t *testing.T) {
 	}
 }
 
+func TestARightToConnectIsGiven(t *testing.T) {
+	t.Parallel()
+	p := setup(t)
+	p.sql("REVOKE CONNECT ON DATABASE " + database(p.super) + " FROM PUBLIC")
+	f := p.found(Postgres, "connection")
+	p.want(f, Wrong, "permission denied for database", 4)
+	for _, step := range f.Remedy {
+		p.carryOut(step)
+	}
+	p.want(p.found(Postgres, "version"), OK, "", 0)
+	p.sql("REVOKE CONNECT ON DATABASE " + database(p.super) + " FROM " + p.role) // or the role could not be dropped
+}
+
+func TestWhoIsNotInTheHostsFileIsToldWhere(t *testing.T) {
+	t.Parallel()
+	refused := &pgconn.PgError{Code: "28000", Message: `no pg_hba.conf entry for host "10.0.0.5", user "relay", database "orders", no encryption`}
+	if f := unreachable(refused, "relay", ""); f.Verdict != Wrong || !strings.Contains(f.Remedy[0],
+		"hostssl all relay") {
+		t.Errorf("got %+v", f)
+	}
+}
+
 func database(conn string) string {
 	conn = conn[strings.LastIndex(conn, "/")+1:]
 	name, _, _ := strings.Cut(conn, "?")
@@ -188,12 +210,12 @@ func TestAPoolerIsRecognised(t *testing.T) {
 		"unsupported startup parameter: replication", "Unsupported startup parameter in options: replication", "RDS Proxy does not support it",
 	} {
 		f := unreachable(fmt.Errorf("connect: %w", &pgconn.PgError{Severity: "FATAL", Code: "08P01", Message: said}),
-			"relay")
+			"relay", "")
 		if f.Verdict != Wrong || !strings.Contains(f.Remedy[0], "ORDERS_DATABASE_URL") {
 			t.Errorf("%s: got %+v", said, f)
 		}
 	}
-	if f := unreachable(errors.New("unsupported startup parameter"), "relay"); f.Verdict != Unknown {
+	if f := unreachable(errors.New("unsupported startup parameter"), "relay", ""); f.Verdict != Unknown {
 		t.Errorf("what no server said: got %+v", f)
 	}
 }

@@ -124,7 +124,7 @@ func TestRoomForAnHourIsMeasured(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000))")
+				p.sql("SELECT pg_logical_emit_message(true, 'test', repeat('x', 100000))")
 			}
 		}
 	}()
@@ -145,10 +145,10 @@ func TestALostSlotIsRefused(t *testing.T) {
 	does("SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')")(p)
 	p.want(p.found(Postgres, "slot"), OK, "no relay holds it", 0)
 	p.config.MaxRetainedWAL = 1 << 20
-	p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 3000000))")
+	p.sql("SELECT pg_logical_emit_message(true, 'test', repeat('x', 3000000))")
 	p.want(p.found(Postgres, "retained WAL"), Warning, "held back", 0)
 	for range 3 {
-		p.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))", "SELECT pg_switch_wal()",
+		p.sql("SELECT pg_logical_emit_message(true, 'test', repeat('x', 1000000))", "SELECT pg_switch_wal()",
 			"CHECKPOINT")
 	}
 	f := p.found(Postgres, "slot")
