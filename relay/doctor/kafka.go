@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 )
 
@@ -236,7 +237,11 @@ func (t *target) exists(context.Context) Finding {
 				fmt.Sprintf("start one of the brokers %v", p.Replicas))
 		}
 	}
-	return ok("%s, %d partitions, id %s", t.Topic, len(detail.Partitions), detail.ID)
+	if n := len(detail.Partitions); n != topic.Partitions {
+		return warning(fmt.Sprintf("%s has %d partitions, foodctl topics makes %d; the number can never be changed", t.Topic, n,
+			topic.Partitions), "before the first event: another topic, foodctl topics --topic NEW and TOPIC=NEW; after it: leave it")
+	}
+	return ok("%s, %d partitions, id %s", t.Topic, topic.Partitions, detail.ID)
 }
 
 // absent says why a check of the topic's settings cannot be made.

@@ -57,6 +57,10 @@ var topicIlls = []ill{
 		"a checkpoint topic of two partitions", keeper(2, "cleanup.policy", "compact"), "checkpoint topic", Wrong,
 		"2 partitions", 4, false,
 	},
+	{
+		"a topic of other partitions", func(p *patient) { p.config.Topic = testenv.Topic(p, strings.Join(p.config.Brokers, ","), 2) },
+		"topic", Warning, "has 2 partitions", 0, false,
+	},
 	{"a weaker checkpoint topic", func(p *patient) {
 		p.alter(p.config.Topic, "min.insync.replicas", "2")
 		keeper(1, "cleanup.policy", "compact", "min.insync.replicas", "1")(p)

@@ -26,6 +26,7 @@ type source struct {
 	version  int // as server_version_num
 	release  string
 	settings map[string]setting
+	timeout  string // wal_sender_timeout of a replication connection; empty for not asked
 
 	began    time.Time
 	position outbox.LSN // of the log, when it began
@@ -47,6 +48,7 @@ var postgresChecks = []check[*source]{
 	{"max_wal_senders", (*source).senders},
 	{"connection limit", (*source).connections},
 	{"replication connection", (*source).replication},
+	{"wal_sender_timeout", (*source).senderTimeout},
 	{"superuser", (*source).superuser},
 	{"schema", (*source).schema},
 	{"SELECT on outbox", (*source).mayRead},
@@ -215,12 +217,22 @@ func (s *source) replication(ctx context.Context) Finding {
 		return unreachable(err, s.role, grant)
 	}
 	got, err := conn.Exec(ctx, "SHOW wal_sender_timeout").ReadAll()
-	if err != nil || len(got) != 1 || len(got[0].Rows) != 1 {
-		return unknown(fmt.Errorf("wal_sender_timeout of the session: %w", errors.Join(err, errors.New("no answer"))))
+	if err == nil && len(got) == 1 && len(got[0].Rows) == 1 {
+		s.timeout = string(got[0].Rows[0][0])
 	}
-	return ok("%s may replicate and make a slot; system %s, timeline %d; wal_sender_timeout is %s for its session, "+
-		"%s for others",
-		s.role, identity.SystemID, identity.Timeline, got[0].Rows[0][0], s.settings["wal_sender_timeout"].pretty)
+	return ok("%s may replicate and make a slot; system %s, timeline %d", s.role, identity.SystemID, identity.Timeline)
+}
+
+// senderTimeout is the one that the relay gives its session: the server's own, of a minute, would keep a standby waiting that
+// long for the slot of a relay that died.
+func (s *source) senderTimeout(ctx context.Context) Finding {
+	const name = "wal_sender_timeout"
+	if s.timeout == "" {
+		if f := s.replication(ctx); f.Verdict != OK || s.timeout == "" {
+			return unknown(errors.New("there is no replication connection to ask"), "mend that first")
+		}
+	}
+	return ok("%s for the relay's session, %s for others", s.timeout, s.settings[name].pretty)
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

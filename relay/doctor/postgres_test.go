@@ -35,7 +35,7 @@ func does(statement string) func(*patient) {
 var ills = []ill{
 	{
 		"no REPLICATION", does("ALTER USER ROLE NOREPLICATION"), "replication connection", Wrong,
-		"permission denied to start WAL sender", 4, true,
+		"SQLSTATE 42501", 4, true,
 	},
 	{
 		"few connections", does("ALTER USER ROLE CONNECTION LIMIT 3"), "connection limit", Warning,

@@ -28,6 +28,9 @@ func TestAServerAsItComesIsMendedByWhatIsPrinted(t *testing.T) {
 			t.Errorf("got %+v at the beginning", f)
 		}
 	}
+	if f, _ := r.Find(Postgres, "wal_sender_timeout"); f.Found != "5s for the relay's session, 1min for others" {
+		t.Errorf("got %+v", f)
+	}
 	if r.ExitCode() != ExitUnusable {
 		t.Errorf("got exit code %d, want %d", r.ExitCode(), ExitUnusable)
 	}
