@@ -88,8 +88,8 @@ func (p *patient) sql(statements ...string) {
 	}
 }
 
-// ask1 is the answer to a question of one value.
-func ask1[V any](p *patient, question string) (answer V) {
+// scalar is the answer to a question of one value.
+func scalar[V any](p *patient, question string) (answer V) {
 	p.Helper()
 	conn, err := pgx.Connect(p.Context(), p.super)
 	if err != nil {
@@ -105,10 +105,10 @@ func ask1[V any](p *patient, question string) (answer V) {
 // reload makes changed settings known, and waits until new sessions have them.
 func (p *patient) reload() {
 	p.Helper()
-	before := ask1[time.Time](p, "SELECT pg_conf_load_time()")
+	before := scalar[time.Time](p, "SELECT pg_conf_load_time()")
 	p.sql("SELECT pg_reload_conf()")
 	p.until("the settings to be loaded", func() bool {
-		return ask1[time.Time](p,
+		return scalar[time.Time](p,
 			"SELECT pg_conf_load_time()").After(before)
 	})
 }

@@ -24,7 +24,7 @@ type target struct {
 	client    *kgo.Client
 	admin     *kadm.Client
 	meta      kadm.Metadata
-	payload   int               // bytes that the outbox takes as one payload; 0 for not known
+	payload   int               // bytes that the outbox takes as one payload; 0 for no bound, or notAsked
 	topic     map[string]string // settings of the topic; nil if they could not be read
 	keeper    map[string]string // settings of the checkpoint topic
 	brokers   []map[string]string
@@ -295,6 +295,8 @@ func (t *target) largest(context.Context) Finding {
 		return unknown(fmt.Errorf("max.message.bytes: %w", err))
 	}
 	switch {
+	case t.payload == notAsked:
+		return unknown(fmt.Errorf("%d; how large the outbox lets payloads be could not be asked", most), "mend Postgres, then ask again")
 	case t.payload == 0:
 		return warning(fmt.Sprintf("%d, and no constraint outbox_payload_size was found that bounds the table's "+
 			"payloads: one that is larger halts the relay", most),

@@ -68,13 +68,16 @@ var postgresChecks = []check[*source]{
 	{"clock", (*source).clock},
 }
 
-// examinePostgres returns the bound of a payload that the table has, in bytes; 0 for none or not known.
+// notAsked is the bound of payloads that nobody could be asked for.
+const notAsked = -1
+
+// examinePostgres returns the bound of a payload that the table has, in bytes; 0 for none.
 func examinePostgres(ctx context.Context, c Config, checks []check[*source], r *Report) (bound int) {
 	s, failed := open(ctx, c)
 	if failed != nil {
 		failed.System, failed.Check = Postgres, "connection"
 		r.Findings = append(r.Findings, *failed)
-		return 0
+		return notAsked
 	}
 	defer func() { _ = s.conn.Close(context.WithoutCancel(ctx)) }() // nothing was written
 	if s.version < oldest {

@@ -100,7 +100,7 @@ var ills = []ill{
 }
 
 func failoverless(p *patient) {
-	if ask1[int](p, "SELECT current_setting('server_version_num')::int") < 170000 {
+	if scalar[int](p, "SELECT current_setting('server_version_num')::int") < 170000 {
 		p.Skip("slots of before Postgres 17 have no failover: set PG_VERSION")
 	}
 	does("SELECT pg_create_logical_replication_slot('SLOT', 'pgoutput')")(p)
@@ -161,6 +161,7 @@ func TestAConnectionThatIsNotHadSaysWhy(t *testing.T) {
 	}
 	p.config.DatabaseURL = "postgres://relay:secret@127.0.0.1:" + strconv.Itoa(port) + "/orders"
 	p.want(p.found(Postgres, "connection"), Unknown, "connect", 1)
+	p.want(p.found(Kafka, "max.message.bytes"), Unknown, "could not be asked", 1)
 	if r := Examine(t.Context(), p.config); r.ExitCode() != ExitUnknown {
 		t.Errorf("got exit code %d, want %d: a relay would go on trying", r.ExitCode(), ExitUnknown)
 	}

@@ -7,10 +7,13 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 // operations are what a relay does with a topic. Read is for the gates: the last event of each partition.
@@ -83,16 +86,12 @@ func (t *target) keeperRights(ctx context.Context) Finding {
 func (t *target) identity(ctx context.Context) Finding {
 	id := t.transactionalID()
 	remedy := t.allow("Write", "--transactional-id "+id)
-	described, err := t.admin.DescribeTransactions(ctx, id)
-	if err == nil {
-		err = described[id].Err
-	}
+	described, err := t.describe(ctx, id)
 	switch {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return unusable(t.principal()+" may not write as "+id, remedy)
 	case err != nil && !errors.Is(err, kerr.TransactionalIDNotFound):
-		return unknown(fmt.Errorf("describe transactional id %s: %w", id, err),
-			"ask again in a moment: a cluster makes its log of transactions when it is first asked about one")
+		return unknown(fmt.Errorf("describe transactional id %s: %w", id, err), "start the brokers that are away")
 	}
 	end := kmsg.NewPtrEndTxnRequest()
 	end.TransactionalID, end.ProducerID, end.ProducerEpoch = id, math.MaxInt64, 0
@@ -108,10 +107,30 @@ func (t *target) identity(ctx context.Context) Finding {
 			"ask again in a moment")
 	}
 	state := "never used"
-	if s := described[id].State; s != "" {
-		state = "its last transaction is " + s
+	if described.State != "" {
+		state = "its last transaction is " + described.State
 	}
 	return ok("%s may write as %s (%s); IdempotentWrite is not needed with it", t.principal(), id, state)
+}
+
+// settled is how long a new cluster may take to make its log of transactions, which it does when it is first asked about one.
+const settled = 10 * time.Second
+
+func (t *target) describe(ctx context.Context, id string) (d kadm.DescribedTransaction, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, settled, errors.New("the cluster has no coordinator for it"))
+	defer cancel()
+	for {
+		described, err := t.admin.DescribeTransactions(ctx, id)
+		if err == nil {
+			err = described[id].Err
+		}
+		if !kerr.IsRetriable(err) {
+			return described[id], err
+		}
+		if sleep := ops.Sleep(ctx, 100*time.Millisecond); sleep != nil {
+			return d, fmt.Errorf("%w: %w", sleep, err)
+		}
+	}
 }
 
 func orNothing(err error) error {

@@ -56,7 +56,7 @@ func TestSettingsOfTheServerAreFoundAndTheirRemedyMendsThem(t *testing.T) {
 	p := own(t)
 	p.sql("ALTER SYSTEM SET wal_level = 'logical'", "ALTER SYSTEM SET max_slot_wal_keep_size = '4GB'")
 	p.restart()
-	modern := ask1[int](p, "SELECT current_setting('server_version_num')::int") >= 180000
+	modern := scalar[int](p, "SELECT current_setting('server_version_num')::int") >= 180000
 	for _, i := range []struct {
 		ill
 
@@ -178,7 +178,7 @@ func TestStandbysAreAskedForAndNotRunOn(t *testing.T) {
 	t.Parallel()
 	cluster := testenv.NewCluster(t)
 	p := setupOn(t, cluster.Orders(), testenv.Broker(t))
-	if ask1[int](p, "SELECT current_setting('server_version_num')::int") < 170000 {
+	if scalar[int](p, "SELECT current_setting('server_version_num')::int") < 170000 {
 		t.Skip("standbys keep slots up from Postgres 17 on: set PG_VERSION")
 	}
 	p.want(p.found(Postgres, "standbys"), OK, "none", 0)
@@ -188,7 +188,7 @@ func TestStandbysAreAskedForAndNotRunOn(t *testing.T) {
 	p.sql("SELECT pg_create_physical_replication_slot('" + testenv.StandbySlot + "')")
 	standby.Start()
 	p.until("the standby to follow", func() bool {
-		return ask1[bool](p,
+		return scalar[bool](p,
 			"SELECT bool_or(active) FROM pg_replication_slots")
 	})
 	f := p.found(Postgres, "standbys")
@@ -201,7 +201,7 @@ func TestStandbysAreAskedForAndNotRunOn(t *testing.T) {
 	p.config.DatabaseURL = primary
 	standby.Stop(pgserver.Fast)
 	p.until("the standby to be away", func() bool {
-		return !ask1[bool](p,
+		return !scalar[bool](p,
 			"SELECT bool_or(active) FROM pg_replication_slots")
 	})
 	f = p.found(Postgres, "standbys")

@@ -190,7 +190,7 @@ var bound = regexp.MustCompile(`<= (\d+)`)
 func (s *source) payloadBound(ctx context.Context) int {
 	var definition string
 	if err := s.conn.QueryRow(ctx, selectBound, outbox.Table).Scan(&definition); err != nil {
-		return 0
+		return notAsked
 	}
 	if m := bound.FindStringSubmatch(definition); m != nil {
 		n, _ := strconv.Atoi(m[1]) // digits
