@@ -73,30 +73,6 @@ func (t *target) flush(context.Context) Finding {
 	return t.fine(key, "no replicas, and what is acknowledged is on the disk")
 }
 
-// hour is how long a broker may at least think a record's time to be ahead of its own.
-const hour = time.Hour
-
-func (t *target) timestamps(context.Context) Finding {
-	if f := t.absent(); f != nil {
-		return *f
-	}
-	if kind := t.topic["message.timestamp.type"]; kind != "CreateTime" {
-		return warning(kind+": readers see when an event was published, not when it was committed",
-			t.set(t.Topic, "message.timestamp.type", "CreateTime"))
-	}
-	const before, after = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
-	if limit, there := t.topic[before]; there && len(limit) < len("9223372036854775807") {
-		return warning(fmt.Sprintf("%s=%s: relay recover, which publishes events with their own time, is refused "+
-			"those that are older", before, limit),
-			t.set(t.Topic, before, "9223372036854775807"))
-	}
-	if limit, err := strconv.ParseInt(t.topic[after], 10, 64); err == nil && limit < hour.Milliseconds() {
-		return warning(fmt.Sprintf("%s=%d: events are refused if the clock of Postgres is so much ahead", after, limit),
-			t.set(t.Topic, after, strconv.FormatInt(hour.Milliseconds(), 10)))
-	}
-	return ok("of the commit in Postgres")
-}
-
 func (t *target) checkpoints(context.Context) Finding {
 	name := t.checkpointTopic()
 	detail := t.meta.Topics[name]
