@@ -119,6 +119,10 @@ func (c *Collector) Read(ctx context.Context) (Counts, error) {
 	n.Duplicates = max(n.Duplicates, ignored)
 	_, errTopic := c.tail.Ready()
 	errWritten := c.written.read(ctx, c.orders, &n)
+	if errWritten == nil && n.Written < max(n.Applied, n.Published) { // a transaction took longer than settled
+		c.written = written{}
+		errWritten = c.written.read(ctx, c.orders, &n)
+	}
 	n.Pending = max(0, n.Written-n.Applied)
 	n.P50, n.P99 = c.readLatency(ctx)
 	if malformed > 0 {
@@ -134,8 +138,8 @@ func (c *Collector) Ready() bool {
 	return ready
 }
 
-// ReadExactly counts every row of the outbox again. Read counts only the newer ones, and would miss those of a
-// transaction that took longer than settled.
+// ReadExactly counts every row of the outbox again. Read counts only the newer ones, and may miss those of a transaction
+// that took longer than settled, until they are published.
 func (c *Collector) ReadExactly(ctx context.Context) (Counts, error) {
 	c.written = written{}
 	return c.Read(ctx)

@@ -114,22 +114,32 @@ func ServeOn(ctx context.Context, listener net.Listener, h http.Handler) error {
 	return err
 }
 
+// Local returns where on this machine to reach a program that listens at addr: without a host, or with the host that means
+// all, on the loopback.
+func Local(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("%q: want HOST:PORT: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
 // Healthcheck asks a program that listens at addr whether it is "live" or "ready", and returns nil if it is. An addr
 // without a host, or with the host that means all, is asked on the loopback.
 func Healthcheck(ctx context.Context, addr, probe string) error {
 	if probe != "live" && probe != "ready" {
 		return fmt.Errorf("health check %q: want live or ready", probe)
 	}
-	host, port, err := net.SplitHostPort(addr)
+	local, err := Local(addr)
 	if err != nil {
-		return fmt.Errorf("health check of %q: want HOST:PORT: %w", addr, err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		host = "localhost"
+		return fmt.Errorf("health check of %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/"+probe+"z", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local+"/"+probe+"z", nil)
 	if err != nil {
 		return fmt.Errorf("health check of %s: %w", addr, err)
 	}

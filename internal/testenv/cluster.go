@@ -24,14 +24,25 @@ type Cluster struct {
 // NewCluster starts a cluster, which ends with the test.
 func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
+	own := maps.Clone(settings)
+	own["fsync"], own["full_page_writes"] = "on", "on"
+	return newCluster(t, own)
+}
+
+// BareCluster starts a cluster with Postgres's own settings, which ALTER SYSTEM can change, and ends it with the test.
+func BareCluster(t testing.TB) *Cluster {
+	t.Helper()
+	return newCluster(t, nil)
+}
+
+func newCluster(t testing.TB, settings map[string]string) *Cluster {
+	t.Helper()
 	dir, remove, err := scratch()
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := maps.Clone(settings)
-	own["fsync"], own["full_page_writes"] = "on", "on"
 	c := &Cluster{t: t, config: pgserver.Config{
-		Dir: dir, Version: os.Getenv("PG_VERSION"), Settings: own, Progress: progress,
+		Dir: dir, Version: os.Getenv("PG_VERSION"), Settings: settings, Progress: progress,
 	}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

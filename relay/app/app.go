@@ -55,6 +55,8 @@ func Main() int {
 type commands struct {
 	Run         runCommand     `cmd:"" default:"withargs" help:"Publish the outbox, or stand by while another relay does."`
 	Recover     recoverCommand `cmd:"" help:"Fill the topic up from the outbox table and make the slot anew: after a lost slot, a lost topic or a restored database. Run it while no relay runs; killed, it can be run again."`
+	Doctor      doctorCommand  `cmd:"" help:"Check what a relay with this configuration needs of Postgres and Kafka, and say what is wrong and what mends it. Changes nothing, and may be run beside a relay. Exits with 0, or what relay run would end with: 3 or 4; with 1 if something could not be asked."`
+	Status      statusCommand  `cmd:"" help:"Say which relay is active, how far behind it is, and when the slot would be lost. Changes nothing. Exits with 1 if something is not ready."`
 	Healthcheck healthcheck    `cmd:"" help:"Ask a running relay whether it is live or ready; for container health checks."`
 }
 
@@ -87,6 +89,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return ops.Ended(log, err)
 		}
 		return ops.Ended(log, exitCode(r.recover(intake)))
+	case "doctor":
+		r, err := newRelay(cli.Doctor.config, defaultLimits(), nil, cli.Doctor.Log("relay", stderr))
+		if err != nil {
+			return err
+		}
+		return r.examine(intake, stdout, cli.Doctor.JSON)
+	case "status":
+		r, err := newRelay(cli.Status.config, defaultLimits(), nil, cli.Status.Log("relay", stderr))
+		if err != nil {
+			return err
+		}
+		return r.report(intake, &cli.Status, stdout)
 	default:
 		log := cli.Run.Log("relay", stderr)
 		limits := defaultLimits()

@@ -10,7 +10,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 )
 
-// config is what both commands take.
+// config is what all commands but the health check take.
 type config struct {
 	ops.LogFlags      `embed:""`
 	ops.DatabaseFlags `embed:""`

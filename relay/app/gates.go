@@ -43,6 +43,27 @@ func (s *session) endHanging(ctx context.Context) error {
 	return publish.EndHanging(ctx, s.kafka, hanging)
 }
 
+// incomplete refuses a slot without a checkpoint, or a checkpoint without its slot: the one that is missing was lost.
+func (s *session) incomplete(found, slot bool) *checkpoint.Refusal {
+	switch {
+	case found && s.cp.Phase == checkpoint.Streaming && !slot:
+		return &checkpoint.Refusal{
+			Gate: checkpoint.GateSlot,
+			Found: fmt.Sprintf("slot %s does not exist, but there is a checkpoint at %s: what was written since is only in the outbox table",
+				s.config.Slot, s.cp.At.End),
+			Remedy: "Run: relay recover --reason '...'",
+		}
+	case !found && slot:
+		return &checkpoint.Refusal{
+			Gate: checkpoint.GateCheckpoint,
+			Found: fmt.Sprintf("slot %s exists, but %s holds no checkpoint: it was lost, or the slot is not this relay's",
+				s.config.Slot, s.checkpointTopic()),
+			Remedy: "Run: relay recover --reason '...'",
+		}
+	}
+	return nil
+}
+
 // check gathers what is there now and holds it against the checkpoint (I7).
 func (s *session) check(ctx context.Context) error {
 	now, err := s.observe(ctx)

@@ -46,7 +46,7 @@ const (
 // in docs is read off it.
 func Metrics(reg prometheus.Registerer) {
 	m, _ := register(reg)
-	m.seen.slot.Store(&slotSeen{wal.Slot{Safe: new(int64)}, time.Now()})
+	m.seen.slot.Store(&slotSeen{Slot: wal.Slot{Safe: new(int64)}, at: time.Now(), rate: 1})
 	m.seen.pending.Store(&pendingSeen{at: time.Now()})
 }
 

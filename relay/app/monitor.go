@@ -90,7 +90,8 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 	case err != nil:
 		return err
 	default:
-		s.metrics.seen.slot.Store(&slotSeen{slot, time.Now()})
+		now := time.Now()
+		s.metrics.seen.slot.Store(&slotSeen{slot, now, s.metrics.seen.pace.to(slot.Flushed, now)})
 		s.health.Set(healthWAL, s.held(slot))
 	}
 	s.metrics.seen.count(ctx, conn)

@@ -22,12 +22,14 @@ type seen struct {
 	slot    atomic.Pointer[slotSeen]    // nil: there is none
 	pending atomic.Pointer[pendingSeen] // nil: not known
 	last    atomic.Pointer[[]string]    // the last event of each partition; nil while another relay knows it, or none
+	pace    pace                        // of the server's log; the monitor's
 }
 
 type slotSeen struct {
 	wal.Slot
 
-	at time.Time
+	at   time.Time
+	rate float64 // bytes of log that the server writes a second; 0 for not known
 }
 
 type pendingSeen struct {
@@ -39,6 +41,7 @@ type pendingSeen struct {
 var (
 	slotLag      = prometheus.NewDesc("relay_slot_lag_bytes", "Log written since the position that the slot was acknowledged at.", nil, nil)
 	slotRetained = prometheus.NewDesc("relay_slot_retained_wal_bytes", "Log that the slot holds back.", nil, nil)
+	slotLost     = prometheus.NewDesc("relay_slot_lost_in_seconds", "Time until the slot can be lost if nothing is acknowledged any more and the log grows at the rate of the last minute; 0 once it is lost, absent without a limit and while nothing is written.", nil, nil)
 	slotSafe     = prometheus.NewDesc("relay_slot_safe_wal_bytes", "Log that may yet be written before the slot can be lost; absent without a limit, and once it is lost.", nil, nil)
 	logWritten   = prometheus.NewDesc("relay_database_wal_bytes_total", "Log that the server of the orders database has written, all of its databases together.", nil, nil)
 
@@ -48,7 +51,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (*seen) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{slotLag, slotRetained, slotSafe, logWritten, pendingEvents, pendingAge} {
+	for _, d := range []*prometheus.Desc{slotLag, slotRetained, slotSafe, slotLost, logWritten, pendingEvents, pendingAge} {
 		descs <- d
 	}
 }
@@ -63,6 +66,9 @@ func (s *seen) Collect(metrics chan<- prometheus.Metric) {
 		gauge(slotRetained, float64(slot.Retained))
 		if slot.Safe != nil {
 			gauge(slotSafe, float64(*slot.Safe))
+		}
+		if in, known := lostIn(slot.Slot, slot.rate); known {
+			gauge(slotLost, in.Seconds())
 		}
 		metrics <- prometheus.MustNewConstMetric(logWritten, prometheus.CounterValue, float64(slot.Flushed))
 	}

@@ -212,24 +212,11 @@ func (s *session) restore(ctx context.Context) error {
 	}
 	crash.At(crash.Restored)
 	s.cp = cp
-	streaming := found && cp.Phase == checkpoint.Streaming
-	switch {
-	case streaming && s.slot != nil:
+	if refusal := s.incomplete(found, s.slot != nil); refusal != nil {
+		return refusal
+	}
+	if s.slot != nil && cp.Phase == checkpoint.Streaming {
 		return s.check(ctx)
-	case streaming:
-		return &checkpoint.Refusal{
-			Gate: checkpoint.GateSlot,
-			Found: fmt.Sprintf("slot %s does not exist, but there is a checkpoint at %s: what was written since is only in the outbox table",
-				s.config.Slot, cp.At.End),
-			Remedy: "Run: relay recover --reason '...'",
-		}
-	case !found && s.slot != nil:
-		return &checkpoint.Refusal{
-			Gate: checkpoint.GateCheckpoint,
-			Found: fmt.Sprintf("slot %s exists, but %s holds no checkpoint: it was lost, or the slot is not this relay's",
-				s.config.Slot, s.checkpointTopic()),
-			Remedy: "Run: relay recover --reason '...'",
-		}
 	}
 	return s.load(ctx, cp.Reason) // the first start, or a load that did not end
 }

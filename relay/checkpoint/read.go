@@ -82,20 +82,55 @@ func known(ctx context.Context, admin *kadm.Client, name string) error {
 // The caller must have fenced other producers before. Otherwise one of them could commit behind the record that is read
 // here, and its transaction would be published twice (I6).
 func Read(ctx context.Context, client *kgo.Client, topic string) (Record, bool, error) {
+	p, err := partition(ctx, client, topic)
+	if err != nil {
+		return Record{}, false, err
+	}
+	return last(ctx, topic, p)
+}
+
+// Peek is Read for whoever only looks, and has fenced nobody: it waits for no transaction that is open, so a moment later
+// there may be a newer one. A topic that does not exist holds none.
+func Peek(ctx context.Context, client *kgo.Client, topic string) (Record, bool, error) {
+	p, err := partition(ctx, client, topic)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return Record{}, false, nil
+	}
+	if err != nil {
+		return Record{}, false, err
+	}
+	stable, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = stable.Error()
+	}
+	if err != nil {
+		return Record{}, false, fmt.Errorf("last stable offset of %s: %w", topic, err)
+	}
+	if at, there := stable.Lookup(topic, 0); there {
+		p.End = min(p.End, at.Offset)
+	}
+	return last(ctx, topic, p)
+}
+
+func partition(ctx context.Context, client *kgo.Client, topic string) (tail.Partition, error) {
 	partitions, _, err := tail.Open(ctx, client, topic)
 	if err != nil {
-		return Record{}, false, err
+		return tail.Partition{}, err
 	}
 	if len(partitions) != 1 {
-		return Record{}, false, fmt.Errorf("%w: %s has %d partitions, want 1: which holds the last one?", ErrTopic, topic, len(partitions))
+		return tail.Partition{}, fmt.Errorf("%w: %s has %d partitions, want 1: which holds the last one?", ErrTopic, topic, len(partitions))
 	}
-	last, err := partitions[0].Last(ctx)
-	if err != nil || last == nil {
+	return partitions[0], nil
+}
+
+func last(ctx context.Context, topic string, p tail.Partition) (Record, bool, error) {
+	record, err := p.Last(ctx)
+	if err != nil || record == nil {
 		return Record{}, false, err
 	}
-	r, err := Unmarshal(last.Value)
+	r, err := Unmarshal(record.Value)
 	if err != nil {
-		return Record{}, false, fmt.Errorf("%s offset %d: %w", topic, last.Offset, err)
+		return Record{}, false, fmt.Errorf("%s offset %d: %w", topic, record.Offset, err)
 	}
 	return r, true, nil
 }

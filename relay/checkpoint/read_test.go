@@ -171,3 +171,31 @@ func TestRecordThatCannotBeReadIsAnErrorWithItsPlaceNotNoCheckpoint(t *testing.T
 		}
 	}
 }
+
+// TestPeekWaitsForNobody has a transaction open, which holds back whoever wants to know the last checkpoint for sure.
+func TestPeekWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	if r, found, err := Peek(t.Context(), k.client, k.topic); found || err != nil {
+		t.Errorf("without a topic: %+v, %v", r, err)
+	}
+	if err := k.ensure(); err != nil {
+		t.Fatal(err)
+	}
+	want, b := encoded(t, 1)
+	_, open := encoded(t, 2)
+	k.write(kgo.TryCommit, b)
+	if err := k.client.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.client.ProduceSync(t.Context(), &kgo.Record{Key: []byte("slot"), Value: open}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	got, found, err := Peek(t.Context(), k.client, k.topic)
+	if diff := cmp.Diff(got, want); diff != "" || !found || err != nil {
+		t.Errorf("found %v, %v (-got +want):\n%s", found, err, diff)
+	}
+	if err := k.client.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+}
