@@ -119,10 +119,6 @@ func (c *Collector) Read(ctx context.Context) (Counts, error) {
 	n.Duplicates = max(n.Duplicates, ignored)
 	_, errTopic := c.tail.Ready()
 	errWritten := c.written.read(ctx, c.orders, &n)
-	if errWritten == nil && n.Written < max(n.Applied, n.Published) { // a transaction took longer than settled
-		c.written = written{}
-		errWritten = c.written.read(ctx, c.orders, &n)
-	}
 	n.Pending = max(0, n.Written-n.Applied)
 	n.P50, n.P99 = c.readLatency(ctx)
 	if malformed > 0 {

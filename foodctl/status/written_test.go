@@ -63,6 +63,12 @@ func TestWrittenCountsLateCommitsAsLongAsTheyMayCome(t *testing.T) {
 	}
 	insert(a, 11, 13)
 	read(15, 2)
+
+	w.floor, w.events, w.orders = w.floor+100, 15, 2 // as if a transaction of those numbers were still open
+	insert(a, 14, 16)
+	read(15, 2)
+	n.Published = 18 // which cannot be
+	read(18, 2)
 }
 
 func TestTheFloorFollowsOldMarksOnly(t *testing.T) {
