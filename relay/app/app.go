@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -47,8 +48,15 @@ const (
 // errStopped is the cause of what ends because the operator stops the relay.
 var errStopped = errors.New("stopped")
 
+// gcPercent is how much garbage the collector waits for, as a part of what is in use (GOGC). A row leaves none, so that
+// collections are rare, and half of the usual saves memory without costing time.
+const gcPercent = 50
+
 // Main runs the program with the command line and the streams of this process, and returns its exit code.
 func Main() int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	return ops.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr), os.Stderr)
 }
 

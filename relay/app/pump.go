@@ -51,7 +51,7 @@ type limits struct {
 
 // moreWithin is how long more is waited for that was said to be on its way. In a backlog, the transaction that is committed
 // too early is a small one, and costs as much as a large one.
-const moreWithin = 2 * time.Millisecond
+const moreWithin = 20 * time.Millisecond
 
 func defaultLimits() limits {
 	return limits{

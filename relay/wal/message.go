@@ -36,7 +36,7 @@ type Message struct {
 // Chunk is some messages and the memory that their rows are in.
 type Chunk struct {
 	Messages []Message
-	// More says that more is on its way: in a backlog, or within a large transaction.
+	// More says that more is on its way, because the stream is behind: what it has come to was committed a while ago.
 	More bool
 
 	block []byte

@@ -274,8 +274,8 @@ func (s *Stream) deliver(ctx context.Context) error {
 	default:
 	}
 	chunk = s.asm.cut(chunk)
-	s.more = s.more || time.Since(s.asm.at) > backlogAge
-	chunk.More, s.size = s.more, 0
+	chunk.More, s.size = time.Since(s.asm.at) > backlogAge, 0
+	s.more = s.more || chunk.More
 	for {
 		select {
 		case s.chunks <- chunk:
