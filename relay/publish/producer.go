@@ -29,8 +29,11 @@ const (
 	// transactionTimeout is after how long the broker aborts a transaction that nobody ends. It must be longer than a
 	// batch can take, and it is how long readers wait for the transaction of a relay that died and was not replaced.
 	transactionTimeout = 30 * time.Second
-	// batchBytes is when a record batch is full, before compression. Larger: less work for the brokers, more memory.
+	// batchBytes is when a record batch is full, before compression, and openBytes what the open ones of all partitions may take
+	// together: of many partitions, each has less, down to smallBatch. Larger: less work for the brokers, more memory.
 	batchBytes = 512 << 10
+	openBytes  = 6 << 20
+	smallBatch = 64 << 10
 	// maxQueuedBytes bounds the batches that wait for the broker's answer; Add blocks above it.
 	maxQueuedBytes = 4 << 20
 	// frame is what a record in a batch of its own takes besides its key, value and headers, generously.
@@ -67,6 +70,7 @@ type Producer struct {
 	tx         *transaction // the last one begun
 	tracing    bool         // the log is at debug
 
+	batchBytes       int    // when a batch is full
 	headers, scratch []byte // memory that is used again
 
 	stop  context.CancelFunc
@@ -105,6 +109,8 @@ func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic
 		encoder: topic.NewEncoder(config.Source),
 		tracing: config.Log.Enabled(ctx, slog.LevelDebug),
 		sender:  newSender(client, config, t),
+
+		batchBytes: min(max(smallBatch, min(batchBytes, openBytes/max(1, t.Partitions))), int(t.MaxMessageBytes)),
 	}
 	for n := range t.Partitions {
 		p.all = append(p.all, &partition{topic: t.Name, number: int32(n), acked: -1})
@@ -155,7 +161,7 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, p.topic.Name, p.topic.MaxMessageBytes)
 	}
 	to := p.partitions[p.Partition(row.AggregateID)]
-	if to.open.count > 0 && len(to.open.records)+size+frame > min(batchBytes, int(p.topic.MaxMessageBytes)) {
+	if to.open.count > 0 && len(to.open.records)+size+frame > p.batchBytes {
 		if err := p.sender.wait(ctx, maxQueuedBytes, math.MaxInt); err != nil {
 			return 0, err
 		}

@@ -23,6 +23,8 @@ const (
 	putOff         = time.Millisecond // before asking again a broker that still ends the transaction before
 	putOffMost     = 20 * time.Millisecond
 	retryPause     = 100 * time.Millisecond // before looking for the leaders again
+
+	keptBatches = 16 // whose memory is kept, to be used again
 )
 
 // sender sends what is sealed, batch by batch, and commits what is ended, transaction by transaction.
@@ -69,10 +71,11 @@ type topicInfo struct {
 }
 
 func newSender(client *kgo.Client, config Config, t Topic) *sender {
-	s := &sender{
+	id, _ := uuid.Parse(t.ID) // none is as good as unknown
+	return &sender{
 		client: client, id: config.TransactionalID, log: config.Log,
 		topics: map[string]*topicInfo{
-			t.Name:                 {name: t.Name, leaders: make([]int32, t.Partitions)},
+			t.Name:                 {name: t.Name, id: id, leaders: make([]int32, t.Partitions)},
 			config.CheckpointTopic: {name: config.CheckpointTopic, leaders: make([]int32, 1)},
 		},
 		topicID:  make(map[[16]byte]*topicInfo),
@@ -81,7 +84,6 @@ func newSender(client *kgo.Client, config Config, t Topic) *sender {
 		results:  make(chan Result, 4), // more than there can be: see End
 		done:     make(chan struct{}),
 	}
-	return s
 }
 
 // is sets who produces from now on. Nothing of an earlier one may be queued.
@@ -364,7 +366,10 @@ func (s *sender) acknowledged(b *sealed) error {
 		s.queued = slices.DeleteFunc(s.queued, func(q *partition) bool { return q == p })
 	}
 	s.size -= len(b.wire)
-	s.free, b.wire = append(s.free, b.wire), nil
+	if len(s.free) < keptBatches {
+		s.free = append(s.free, b.wire)
+	}
+	b.wire = nil
 	if b.offset <= p.acked {
 		return fmt.Errorf("%w: %s/%d took a record at offset %d, after offset %d", ErrLogCut, p.topic, p.number, b.offset, p.acked)
 	}
