@@ -134,7 +134,7 @@ func (s *system) provoke(point crash.Point) {
 	s.t.Helper()
 	if point == crash.SplitOpen { // a transaction above the hard limit
 		s.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at)
-			SELECT gen_random_uuid(), 'order', $1, 'order.rejected.v1', n, '{}', now() FROM generate_series(1, 50000) AS n`, uuid.New())
+			SELECT gen_random_uuid(), 'order', $1, 'order.rejected.v1', n, '{}', now() FROM generate_series(1, $2) AS n`, uuid.New(), defaultLimits().hardEvents+1)
 	}
 	if point == crash.IdleBefore { // log of other tables above the idle limit
 		s.exec("CREATE TABLE elsewhere AS SELECT n, repeat('x', 1000) AS filler FROM generate_series(1, 25000) AS n")

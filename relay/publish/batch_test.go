@@ -83,6 +83,30 @@ func TestBatchIsReadAsItWasWritten(t *testing.T) {
 	})
 }
 
+// A large batch is compressed in blocks, which records need not keep to.
+func TestRecordsMayLieAcrossBlocks(t *testing.T) {
+	t.Parallel()
+	var o open
+	noise := make([]byte, snappyBlock/3)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise[:len(noise)/2])
+	const records = 50
+	for n := range records {
+		o.add(int64(n), fmt.Append(nil, n), noise[n:], noHeaders)
+	}
+	s := sealed{count: records}
+	s.wire, _ = o.seal(nil, nil)
+	s.number(1, 1)
+	got, batch, err := read(s.wire)
+	if err != nil || len(got) != records || batch.Attributes != transactional|snappy || len(s.wire) > records*len(noise)*2/3 {
+		t.Fatalf("%d records, %v, attributes %x, %d bytes", len(got), err, batch.Attributes, len(s.wire))
+	}
+	for n, r := range got {
+		if string(r.Key) != fmt.Sprint(n) || !bytes.Equal(r.Value, noise[n:]) {
+			t.Fatalf("record %d is another one", n)
+		}
+	}
+}
+
 // What does not become smaller is sent as it is.
 func TestBatchThatCannotBeCompressedIsNot(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -141,8 +142,16 @@ func (k *target) add(p *Producer, rows []outbox.Row) {
 		k.t.Fatal(err)
 	}
 	for _, row := range rows {
-		if _, err := p.Add(k.t.Context(), row, source); err != nil {
+		// The row's memory is the caller's again when Add returns.
+		borrowed := row
+		borrowed.Payload, borrowed.ID, borrowed.AggregateID = bytes.Clone(row.Payload), bytes.Clone(row.ID), bytes.Clone(row.AggregateID)
+		if _, err := p.Add(k.t.Context(), borrowed, source); err != nil {
 			k.t.Fatal(err)
+		}
+		for _, b := range [][]byte{borrowed.Payload, borrowed.ID, borrowed.AggregateID} {
+			for i := range b {
+				b[i] = 'x'
+			}
 		}
 	}
 }

@@ -2,9 +2,10 @@
 //
 // A Producer promises that of two with the same transactional id only the newer can commit (I6), that a transaction with
 // a record that failed is never committed, nor one that would hide that the broker lost records of an earlier one (I7),
-// and that Commit returns nil only when the broker has said so. It does not promise that a Commit which returned an error
-// did not take place: nobody can know. After any error the Producer is of no more use; the next one's start ends what this
-// one left open, and the checkpoint tells what was committed.
+// that transactions are committed in the order in which they were begun, and that a commit is told of only when the broker
+// has said so. It does not promise that a commit which ended in an error did not take place: nobody can know. After any error
+// the Producer is of no more use; the next one's start ends what this one left open, and the checkpoint tells what was
+// committed.
 package publish
 
 import (
@@ -92,7 +93,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 	p := newProducer(ctx, client, config, t)
 	err = p.takeOver(ctx)
 	if err == nil {
-		err = p.sender.lookUp(ctx)
+		err = p.sender.known(ctx)
 	}
 	if err != nil {
 		client.Close()
@@ -136,7 +137,8 @@ type Result struct {
 	Err        error
 }
 
-// Results are those of End, in order, and an error that befalls the producer at any other time.
+// Results are those of End, in order, and an error that befalls the producer at any other time. They must be read:
+// commits wait for it.
 func (p *Producer) Results() <-chan Result { return p.sender.results }
 
 // Begin starts a transaction, also while the one before is being committed. The broker hears of it with its first records.
@@ -183,6 +185,9 @@ func (p *Producer) seal(to *partition) *sealed {
 	b := &sealed{partition: to, count: to.open.count, sequence: to.sequence}
 	to.sequence += b.count
 	b.wire, p.scratch = to.open.seal(p.sender.memory(), p.scratch)
+	if most := 2 * batchBytes; cap(to.open.records) > most { // for one large event, which is no reason to keep as much for ever
+		to.open.records, p.scratch = nil, nil
+	}
 	p.tx.sealed(b)
 	return b
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
@@ -36,12 +35,10 @@ type sender struct {
 	client *kgo.Client
 	id     string // the transactional id
 	log    *slog.Logger
-
-	topics  map[string]*topicInfo // by name; owned by run once it runs
-	topicID map[[16]byte]*topicInfo
+	topics map[string]*topicInfo // by name; owned by run once it runs
 
 	mu sync.Mutex // guards what follows
-	// producer and epoch are those of the first of transactions, or of the one that begins next.
+	// producer and epoch are those of the first of transactions, or of the one that begins next. Only Open and then run set them.
 	producer     int64
 	epoch        int16
 	transactions []*transaction // in order: the first is sent, those behind it wait for its commit
@@ -63,31 +60,23 @@ type transaction struct {
 	trace      []traced
 }
 
-// topicInfo is what the brokers say of a topic.
-type topicInfo struct {
-	name    string
-	id      [16]byte
-	leaders []int32
-}
-
 func newSender(client *kgo.Client, config Config, t Topic) *sender {
 	id, _ := uuid.Parse(t.ID) // none is as good as unknown
 	return &sender{
 		client: client, id: config.TransactionalID, log: config.Log,
 		topics: map[string]*topicInfo{
-			t.Name:                 {name: t.Name, id: id, leaders: make([]int32, t.Partitions)},
-			config.CheckpointTopic: {name: config.CheckpointTopic, leaders: make([]int32, 1)},
+			t.Name:                 {id: id, leaders: slices.Repeat([]int32{noLeader}, t.Partitions)},
+			config.CheckpointTopic: {leaders: []int32{noLeader}},
 		},
-		topicID:  make(map[[16]byte]*topicInfo),
 		wake:     make(chan struct{}, 1),
 		progress: make(chan struct{}, 1),
-		results:  make(chan Result, 4), // more than there can be: see End
+		results:  make(chan Result, 4), // see End: two, and an error
 		done:     make(chan struct{}),
 	}
 }
 
-// is sets who produces from now on. Nothing of an earlier one may be queued.
-func (s *sender) is(producer int64, epoch int16) {
+// identify sets who produces from now on. Nothing of an earlier one may be queued.
+func (s *sender) identify(producer int64, epoch int16) {
 	s.mu.Lock()
 	s.producer, s.epoch = producer, epoch
 	s.mu.Unlock()
@@ -172,8 +161,11 @@ func (s *sender) fail(err error) {
 	s.mu.Lock()
 	s.failed = err
 	s.mu.Unlock()
-	s.results <- Result{Err: err}
 	token(s.progress)
+	select {
+	case s.results <- Result{Err: err}:
+	default: // nobody reads
+	}
 }
 
 // drain sends rounds, and commits, until there is nothing to do.
@@ -185,6 +177,7 @@ func (s *sender) drain(ctx context.Context) error {
 			if err := s.commit(ctx, end); err != nil {
 				return fmt.Errorf("commit: %w", err)
 			}
+			pause, since = putOff, time.Now()
 			continue
 		}
 		if len(round) == 0 {
@@ -256,9 +249,13 @@ func (s *sender) commit(ctx context.Context, tx *transaction) error {
 	s.transactions = s.transactions[1:]
 	s.mu.Unlock()
 	tell(ctx, s.log, tx.trace)
-	s.results <- Result{Checkpoint: tx.checkpoint}
 	token(s.progress)
-	return nil
+	select {
+	case s.results <- Result{Checkpoint: tx.checkpoint}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // send sends the batches to their leaders, all at once, and takes what was acknowledged from the queues. It returns in
@@ -293,65 +290,6 @@ func (s *sender) send(ctx context.Context, round []*sealed) (again, err error) {
 	return again, err
 }
 
-// result is what a leader has answered, batch by batch.
-type result struct {
-	batches []*sealed
-	errors  []error
-}
-
-// ask sends batches to a leader and waits for its answer.
-func (s *sender) ask(ctx context.Context, leader int32, batches []*sealed) result {
-	r := result{batches, make([]error, len(batches))}
-	answer, err := s.client.Broker(int(leader)).Request(ctx, s.request(batches))
-	if err != nil {
-		if ctx.Err() == nil {
-			err = &networkError{err}
-		}
-		for i := range r.errors {
-			r.errors[i] = err
-		}
-		return r
-	}
-	for i, b := range batches {
-		r.errors[i] = s.find(answer.(*kmsg.ProduceResponse), b)
-	}
-	return r
-}
-
-// request is the request for batches. It names the topics by name and id; the version decides which is sent (KIP-516).
-func (s *sender) request(batches []*sealed) *kmsg.ProduceRequest {
-	request := kmsg.NewPtrProduceRequest()
-	request.TransactionID, request.Acks, request.TimeoutMillis = &s.id, -1, int32(produceTimeout.Milliseconds())
-	for _, b := range batches {
-		n := len(request.Topics) - 1
-		if n < 0 || request.Topics[n].Topic != b.partition.topic {
-			t := kmsg.NewProduceRequestTopic()
-			t.Topic, t.TopicID = b.partition.topic, s.topics[b.partition.topic].id
-			request.Topics, n = append(request.Topics, t), n+1
-		}
-		p := kmsg.NewProduceRequestTopicPartition()
-		p.Partition, p.Records = b.partition.number, b.wire
-		request.Topics[n].Partitions = append(request.Topics[n].Partitions, p)
-	}
-	return request
-}
-
-// find takes the answer for a batch.
-func (s *sender) find(answer *kmsg.ProduceResponse, b *sealed) error {
-	for _, t := range answer.Topics {
-		if info := s.topicID[t.TopicID]; t.Topic != b.partition.topic && (info == nil || info.name != b.partition.topic) {
-			continue
-		}
-		for _, p := range t.Partitions {
-			if p.Partition == b.partition.number {
-				b.offset = p.BaseOffset
-				return kerr.ErrorForCode(p.ErrorCode)
-			}
-		}
-	}
-	return errors.New("the broker has not answered for it")
-}
-
 // acknowledged takes the first batch from its partition's queue.
 //
 // A broker without replicas can come back from a power loss with a shorter log, and this producer's session goes on as if
@@ -366,7 +304,7 @@ func (s *sender) acknowledged(b *sealed) error {
 		s.queued = slices.DeleteFunc(s.queued, func(q *partition) bool { return q == p })
 	}
 	s.size -= len(b.wire)
-	if len(s.free) < keptBatches {
+	if len(s.free) < keptBatches && cap(b.wire) <= 2*batchBytes {
 		s.free = append(s.free, b.wire)
 	}
 	b.wire = nil
@@ -374,52 +312,6 @@ func (s *sender) acknowledged(b *sealed) error {
 		return fmt.Errorf("%w: %s/%d took a record at offset %d, after offset %d", ErrLogCut, p.topic, p.number, b.offset, p.acked)
 	}
 	p.acked = b.offset + int64(b.count) - 1
-	return nil
-}
-
-// networkError is one between this client and a broker: nobody knows whether the request arrived, and it may be sent again.
-type networkError struct{ error }
-
-// Unwrap implements the interface of package errors.
-func (e *networkError) Unwrap() error { return e.error }
-
-func retriable(err error) bool {
-	var network *networkError
-	return errors.As(err, &network) || kerr.IsRetriable(err) || errors.Is(err, kerr.ConcurrentTransactions)
-}
-
-// lookUp asks which brokers lead the partitions. While that cannot be had, the old answer stands. It returns an error when a
-// topic is not there any more, or is another one.
-func (s *sender) lookUp(ctx context.Context) error {
-	request := kmsg.NewPtrMetadataRequest()
-	for name := range s.topics {
-		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
-		request.Topics = append(request.Topics, t)
-	}
-	answer, err := request.RequestWith(ctx, s.client)
-	if err != nil {
-		s.log.Warn("the brokers cannot be asked who leads", "error", err)
-		return nil // they are asked again after the next attempt
-	}
-	for _, t := range answer.Topics {
-		info := s.topics[*t.Topic]
-		switch err := kerr.ErrorForCode(t.ErrorCode); {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			return fmt.Errorf("topic %s is gone: %w", *t.Topic, err)
-		case err != nil:
-			continue
-		case info.id != [16]byte{} && t.TopicID != info.id:
-			return fmt.Errorf("topic %s is another one: its id is %s, was %s", *t.Topic, uuid.UUID(t.TopicID), uuid.UUID(info.id))
-		}
-		info.id = t.TopicID
-		s.topicID[t.TopicID] = info
-		for _, p := range t.Partitions {
-			if int(p.Partition) < len(info.leaders) {
-				info.leaders[p.Partition] = p.Leader
-			}
-		}
-	}
 	return nil
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -17,7 +19,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
-// bulk is a transaction of several record batches for each partition: noise, which cannot be compressed.
+// bulk is a transaction of several record batches for each partition: half of it noise, which cannot be compressed.
 func (k *target) bulk(p *Producer, batches int) []outbox.Row {
 	k.t.Helper()
 	const size = 100_000
@@ -25,7 +27,7 @@ func (k *target) bulk(p *Producer, batches int) []outbox.Row {
 	for range batches * batchBytes / size {
 		for _, row := range k.rows(p, 0, 1, 2) {
 			row.Payload = make([]byte, size)
-			_, _ = rand.NewChaCha8([32]byte{}).Read(row.Payload)
+			_, _ = rand.NewChaCha8([32]byte{}).Read(row.Payload[:size/2])
 			rows = append(rows, row)
 		}
 	}
@@ -72,6 +74,80 @@ func TestNothingIsSentBehindABatchThatIsPutOff(t *testing.T) {
 	}
 	if putOff.Hits() != 3 || wrong.Hits() != 0 || expected[1] == 0 {
 		t.Errorf("put off %d times, want 3; %d requests came before their turn", putOff.Hits(), wrong.Hits())
+	}
+	k.holds(rows)
+}
+
+// While a transaction is being sent and committed the next one is filled, and nothing of it is sent before.
+func TestTransactionsAreSentOneAfterTheOther_I4(t *testing.T) {
+	t.Parallel()
+	k, cluster := setupFaulty(t)
+	begun, sent := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		once.Do(func() {
+			close(begun)
+			cluster.SleepControl(func() { <-sent })
+		})
+		return nil, nil, false
+	})
+	epochs := make(map[int16][]int32) // the partitions that were written to, in each producer epoch
+	cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1,
+		When: func(request kmsg.Request) bool {
+			for _, asked := range request.(*kmsg.ProduceRequest).Topics {
+				for _, part := range asked.Partitions {
+					epoch := int16(binary.BigEndian.Uint16(part.Records[atProducerEpoch:]))
+					if uuid.UUID(asked.TopicID).String() == k.topic.ID && !slices.Contains(epochs[epoch], part.Partition) {
+						epochs[epoch] = append(epochs[epoch], part.Partition)
+					}
+				}
+			}
+			return false
+		},
+	})
+	p := k.open()
+	first := k.rows(p, 0)
+	k.add(p, first)
+	if _, err := p.End(t.Context(), k.checkpoint(1)); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	second := slices.DeleteFunc(k.bulk(p, 2), func(r outbox.Row) bool { return p.Partition(r.AggregateID) == 0 })
+	k.add(p, second)
+	close(sent)
+	if _, err := p.End(t.Context(), k.checkpoint(2)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(2) {
+		if r := <-p.Results(); r.Err != nil || r.Checkpoint.Events != n+1 {
+			t.Errorf("got checkpoint %d, %v; want %d", r.Checkpoint.Events, r.Err, n+1)
+		}
+	}
+	for epoch, partitions := range epochs {
+		if len(epochs) != 2 || slices.Contains(partitions, 0) != (len(partitions) == 1) {
+			t.Errorf("with epoch %d to partitions %v, want one transaction to 0 and one to 1 and 2", epoch, partitions)
+		}
+	}
+	k.holds(first, second)
+}
+
+func TestCoordinatorThatIsNotDoneYetIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	k, cluster := setupFaulty(t)
+	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.EndTxn} {
+		handle := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, TopLevel: true, Err: kerr.ConcurrentTransactions, Count: 5})
+		defer func() {
+			if handle.Hits() != 5 {
+				t.Errorf("%v was put off %d times, want 5", key, handle.Hits())
+			}
+		}()
+	}
+	p := k.open()
+	rows := k.rows(p, 0, 1)
+	k.add(p, rows)
+	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
+		t.Fatal(err)
 	}
 	k.holds(rows)
 }
@@ -201,7 +277,7 @@ func TestAddWaitsForABrokerThatIsSlow(t *testing.T) {
 		}
 		added += n
 	}
-	if most := maxQueuedBytes + 4*batchBytes; !errors.Is(err, context.Canceled) || added > most {
+	if most := 2*maxQueuedBytes + 4*batchBytes; !errors.Is(err, context.Canceled) || added > most {
 		t.Errorf("%d bytes were added, want at most %d; then %v", added, most, err)
 	}
 }

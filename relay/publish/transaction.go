@@ -19,6 +19,8 @@ const takeOverWithin = 30 * time.Second
 var errStuck = errors.New("the broker does not end the open transaction of a predecessor; if it has lost its power it may " +
 	"never do so, since its notes are older than the topic: make a new topic, run relay recover with --topic, and rebuild the topic's readers")
 
+var errUnended = errors.New("the brokers have not ended the transaction for longer than one may take")
+
 // takeOver takes the transactional id over, with an epoch of which no partition knows.
 //
 // A coordinator that lost the end of its notes with its power gives an epoch out a second time, and the partitions, which
@@ -65,14 +67,16 @@ func (p *Producer) initProducer(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take over transactional id %s: %w", p.config.TransactionalID, cmp.Or(context.Cause(ctx), err))
 	}
-	p.sender.is(answer.ProducerID, answer.ProducerEpoch)
+	p.sender.identify(answer.ProducerID, answer.ProducerEpoch)
 	return nil
 }
 
 // endTransaction commits. From then on the producer has another epoch, so that nothing which was sent before, and is still
 // on its way, can get into a later transaction (KIP-890). Its outcome is never guessed: after any error the producer is of
-// no more use. It ends when the client is closed.
+// no more use. It ends when the client is closed, and when the brokers cannot end the transaction for too long.
 func (s *sender) endTransaction(ctx context.Context) (producer int64, epoch int16, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, transactionTimeout, errUnended)
+	defer cancel()
 	request := kmsg.NewPtrEndTxnRequest()
 	request.TransactionalID, request.Commit = s.id, true
 	request.ProducerID, request.ProducerEpoch = s.producer, s.epoch
