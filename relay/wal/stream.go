@@ -113,8 +113,11 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 		s.gatherFor = tlsGather
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := s.start(slot); err != nil {
+	err = s.start(slot)
+	if !stop() && err == nil { // the answer was quicker than the deadline, which is or will be on the connection
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		_ = s.conn.Close()
 		return nil, err
 	}
