@@ -38,14 +38,19 @@ func (f benchFlags) config(p progress) bench.Config {
 // report is what a bench came to.
 type report interface{ Write(w io.Writer) error }
 
-// print prints a report. Void figures are exit code 1; the report has said why.
-func (f benchFlags) print(out io.Writer, r report, void bool) error {
-	var err error
-	if f.JSON {
+// print prints the report of a bench that ended with err. Void figures are exit code 1; the report has said why. One that
+// Ctrl-C has ended is exit code 2: nothing is known.
+func (f benchFlags) print(ctx context.Context, out io.Writer, r report, void bool, err error) error {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &ops.ExitError{Code: 2, Err: fmt.Errorf("stopped before everything was measured and checked: %w", err)}
+	case err != nil:
+		return err
+	case f.JSON:
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
 		err = encoder.Encode(r)
-	} else {
+	default:
 		err = r.Write(out)
 	}
 	if err != nil {
@@ -55,14 +60,6 @@ func (f benchFlags) print(out io.Writer, r report, void bool) error {
 		return &ops.ExitError{Code: 1}
 	}
 	return nil
-}
-
-// stopped gives a bench that Ctrl-C has ended exit code 2: nothing is known.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return &ops.ExitError{Code: 2, Err: fmt.Errorf("stopped before everything was measured and checked: %w", err)}
 }
 
 type benchRelayCmd struct {
@@ -85,10 +82,7 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 // Run measures and prints.
 func (c *benchRelayCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Backlog{Config: c.config(p), Rows: c.Rows, PerTransaction: c.PerTransaction}.Run(ctx)
-	if err != nil {
-		return stopped(ctx, err)
-	}
-	return c.print(out, r, r.Void)
+	return c.print(ctx, out, r, r.Void, err)
 }
 
 type benchLatencyCmd struct {
@@ -109,10 +103,7 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 // Run measures and prints.
 func (c *benchLatencyCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Latency{Config: c.config(p), Rates: c.Rates, For: c.For}.Run(ctx)
-	if err != nil {
-		return stopped(ctx, err)
-	}
-	return c.print(out, r, r.Void)
+	return c.print(ctx, out, r, r.Void, err)
 }
 
 type benchFailoverCmd struct {
@@ -136,8 +127,5 @@ Exit code: 0; 1 if the check found anything, the figures are void then. A takeov
 // Run measures and prints.
 func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Failover{Config: c.config(p), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
-	if err != nil {
-		return stopped(ctx, err)
-	}
-	return c.print(out, r, r.Void)
+	return c.print(ctx, out, r, r.Void, err)
 }

@@ -108,8 +108,8 @@ type Machine struct {
 	Version  string `json:"version"` // of the programs
 }
 
-// machine asks what it is measured on.
-func (s *servers) machine(ctx context.Context) (Machine, error) {
+// describe asks what it is measured on.
+func (s *servers) describe(ctx context.Context) (Machine, error) {
 	m := Machine{
 		CPUs: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Kafka: "given", Version: ops.Version(),
 	}

@@ -48,6 +48,7 @@ type servers struct {
 	kafka    *kafkaserver.Server // nil for given ones
 	db       *pgx.Conn           // the administrator's, to the orders database
 	client   *kgo.Client         // for questions
+	machine  Machine             // what it is measured on
 }
 
 // settings of the private Postgres. They keep out of the way what would come and go while something is measured: no
@@ -90,7 +91,11 @@ func open(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, 
 	if err = s.openBroker(ctx, kafka); err != nil {
 		return s, err
 	}
-	return s, s.openDatabase(ctx)
+	if err = s.openDatabase(ctx); err != nil {
+		return s, err
+	}
+	s.machine, err = s.describe(ctx)
+	return s, err
 }
 
 // brokersTimeout is how long given brokers may take to answer.
