@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -18,15 +20,28 @@ func TestVoidFiguresArePrintedAndAreExitCode1(t *testing.T) {
 		want string
 	}{{false, "missing 3"}, {true, `"missing": 3`}} {
 		var out strings.Builder
-		err := benchFlags{JSON: tt.json}.print(&out, r, r.Void)
+		err := benchFlags{JSON: tt.json}.print(t.Context(), &out, r, r.Void, nil)
 		if code := ops.Exit(err, io.Discard); code != 1 || !strings.Contains(out.String(), tt.want) {
 			t.Errorf("exit code %d, want 1; output, which is to have %q:\n%s", code, tt.want, out.String())
 		}
 		if tt.json && !json.Valid([]byte(out.String())) {
 			t.Errorf("no JSON: %s", out.String())
 		}
-		if code := ops.Exit(benchFlags{JSON: tt.json}.print(io.Discard, r, false), io.Discard); code != 0 {
+		if code := ops.Exit(benchFlags{JSON: tt.json}.print(t.Context(), io.Discard, r, false, nil), io.Discard); code != 0 {
 			t.Errorf("exit code %d of figures that are not void, want 0", code)
+		}
+	}
+}
+
+func TestABenchThatEndsEarlySaysWhyAndPrintsNoFigures(t *testing.T) {
+	t.Parallel()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for want, ctx := range map[int]context.Context{1: t.Context(), 2: stopped} {
+		var out strings.Builder
+		err := benchFlags{}.print(ctx, &out, bench.FailoverReport{}, false, errors.New("cause"))
+		if code := ops.Exit(err, io.Discard); code != want || !strings.Contains(err.Error(), "cause") || out.Len() > 0 {
+			t.Errorf("exit code %d, want %d; %v; output %q", code, want, err, out.String())
 		}
 	}
 }
