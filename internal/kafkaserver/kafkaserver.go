@@ -1,5 +1,5 @@
-// Package kafkaserver runs a real Apache Kafka broker on the loopback interface without Docker: one node in KRaft mode,
-// from jars that Fetch downloads with Maven, on the host's Java (17 or newer).
+// Package kafkaserver runs real Apache Kafka brokers on the loopback interface without Docker: in KRaft mode, from jars that
+// Fetch downloads with Maven, on the host's Java (17 or newer).
 //
 // It promises that the broker does not outlive this process (on Linux, however this process ends), and that Start goes on
 // with what a stopped or killed broker left. It is for tests and trials: there are no replicas, so an acknowledged record
@@ -8,6 +8,7 @@ package kafkaserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -34,12 +35,16 @@ type Config struct {
 	Dir        string            // holds the broker's data and log; made if missing
 	Port       int               // on 127.0.0.1; 0 picks a free one
 	Properties map[string]string // the broker's, over those that this package sets
+	Join       *Server           // the first broker of the cluster, and its controller; nil for a cluster of its own
+	Node       int               // its number in the cluster of Join, 2 or more
 }
 
 // Server is a running or stopped broker.
 type Server struct {
-	process *child.Process
-	port    int
+	process    *child.Process
+	port       int
+	controller int    // the port of the cluster's controller
+	cluster    string // its id
 }
 
 const startTimeout = 90 * time.Second // a busy machine takes 15 s
@@ -67,8 +72,11 @@ func start(ctx context.Context, c Config, jars string) (*Server, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	controller, err := ports.Free()
-	if err != nil {
+	s := new(Server)
+	var err error
+	if c.Join != nil {
+		s.controller, s.cluster = c.Join.controller, c.Join.cluster
+	} else if s.controller, err = ports.Free(); err != nil {
 		return nil, err
 	}
 	if c.Port == 0 {
@@ -77,46 +85,43 @@ func start(ctx context.Context, c Config, jars string) (*Server, error) {
 		}
 	}
 	config := filepath.Join(c.Dir, "server.properties")
-	if err := os.WriteFile(config, properties(c, controller), 0o600); err != nil {
+	s.port = c.Port
+	if err := os.WriteFile(config, properties(c, s.controller), 0o600); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dataDir(c.Dir), "meta.properties")); errors.Is(err, os.ErrNotExist) {
-		if err := format(ctx, jars, config); err != nil {
+		if err := format(ctx, jars, config, cmp.Or(s.cluster, ClusterID())); err != nil {
 			return nil, err
 		}
 	}
+	if s.cluster, err = readClusterID(c.Dir); err != nil {
+		return nil, err
+	}
 	broker := java(context.WithoutCancel(ctx), jars, "-Xms256m", "-Xmx512m", "kafka.Kafka", config)
-	return run(ctx, c, broker)
+	return s, s.run(ctx, filepath.Join(c.Dir, "kafka.log"), broker)
 }
 
-func run(ctx context.Context, c Config, cmd *exec.Cmd) (*Server, error) {
-	path := filepath.Join(c.Dir, "kafka.log")
+func (s *Server) run(ctx context.Context, path string, cmd *exec.Cmd) error {
 	log, err := os.Create(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	process, err := child.Start(cmd, syscall.SIGKILL)
-	if err != nil {
-		return nil, err
+	if s.process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
+		return err
 	}
-	s := &Server{process: process, port: c.Port}
-	cluster, err := readClusterID(c.Dir)
-	if err == nil {
-		err = s.ready(ctx, cluster)
-	}
-	if err != nil {
+	if err := s.ready(ctx); err != nil {
 		said, _ := os.ReadFile(path) // nothing more to say without it
-		return nil, errors.Join(fmt.Errorf("%w; the end of %s:\n%s", err, path, tail(said)), process.Kill())
+		return errors.Join(fmt.Errorf("%w; the end of %s:\n%s", err, path, tail(said)), s.process.Kill())
 	}
-	return s, nil
+	return nil
 }
 
 // format gives a new data directory its identity and the newest features, transactions of version 2 among them.
-func format(ctx context.Context, jars, config string) error {
+func format(ctx context.Context, jars, config, cluster string) error {
 	cmd := java(ctx, jars, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--config="+config,
-		"--cluster-id="+ClusterID())
+		"--cluster-id="+cluster)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format: %w\n%s", err, tail(out))
 	}
@@ -157,7 +162,7 @@ func javaProgram() string {
 }
 
 // ready waits until clients can use the broker.
-func (s *Server) ready(ctx context.Context, cluster string) error {
+func (s *Server) ready(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := make(chan struct{})
@@ -169,7 +174,7 @@ func (s *Server) ready(ctx context.Context, cluster string) error {
 		case <-stop:
 		}
 	}()
-	return Ready(ctx, s.Address(), cluster)
+	return Ready(ctx, s.Address(), s.cluster)
 }
 
 // Ready waits until the broker at the address is one of the cluster and has left its fence, the state in which it catches

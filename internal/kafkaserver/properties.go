@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// properties is the broker's configuration file. One node is broker and controller; what would be replicated is not.
+// properties is the broker's configuration file. The first node is broker and controller; what would be replicated is not.
 func properties(c Config, controllerPort int) []byte {
 	p := map[string]string{
 		"process.roles":                                    "broker,controller",
@@ -38,6 +39,10 @@ func properties(c Config, controllerPort int) []byte {
 
 		// The default of 20 ms is most of a small transaction's time.
 		"add.partitions.to.txn.retry.backoff.ms": "1",
+	}
+	if c.Join != nil {
+		p["process.roles"], p["node.id"] = "broker", strconv.Itoa(c.Node)
+		p["listeners"] = fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", c.Port)
 	}
 	maps.Copy(p, c.Properties)
 	var b strings.Builder

@@ -68,13 +68,7 @@ func attended(ctx context.Context, admin *kadm.Client, producer int64) (bool, er
 func EndHanging(ctx context.Context, client *kgo.Client, hanging []Hanging) error {
 	admin := kadm.NewClient(client)
 	for _, h := range hanging {
-		set := make(kadm.TopicsSet)
-		set.Add(h.Topic, h.Partition)
-		answers, err := admin.WriteTxnMarkers(ctx, kadm.TxnMarkers{
-			ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, CoordinatorEpoch: max(0, h.CoordinatorEpoch), Topics: set,
-		})
-		answers.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { err = errors.Join(err, p.Err) })
-		if err != nil {
+		if err := writeMarker(ctx, admin, kadm.DescribedProducer(h), h.ProducerEpoch, false); err != nil {
 			return fmt.Errorf("%s, which has to be aborted (the broker's kafka-transactions.sh abort does so too): %w", h, err)
 		}
 	}

@@ -186,13 +186,15 @@ func (k *target) holds(rows ...[]outbox.Row) {
 // committed counts the events of the topic by id.
 func (k *target) committed() map[string]int {
 	k.t.Helper()
-	partitions, _, err := tail.Open(k.t.Context(), k.client, k.topic.Name)
+	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
+	defer cancel()
+	partitions, _, err := tail.Open(ctx, k.client, k.topic.Name)
 	if err != nil {
 		k.t.Fatal(err)
 	}
 	events := make(map[string]int)
 	for _, p := range partitions {
-		err := p.Scan(k.t.Context(), p.Start, func(r *kgo.Record) error {
+		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
 			id, err := topic.ID(r)
 			events[id]++
 			return err

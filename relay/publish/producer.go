@@ -91,9 +91,9 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
 	p := newProducer(ctx, client, config, t)
-	err = p.takeOver(ctx)
-	if err == nil {
-		err = p.sender.known(ctx)
+	// Leaders first: what a takeover aborts in a partition without one may stay open (see decided).
+	if err = p.sender.known(ctx); err == nil {
+		err = p.takeOver(ctx)
 	}
 	if err != nil {
 		client.Close()

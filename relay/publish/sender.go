@@ -24,6 +24,8 @@ const (
 	retryPause     = 100 * time.Millisecond // before looking for the leaders again
 
 	keptBatches = 16 // whose memory is kept, to be used again
+
+	settleEvery = 10 * time.Second // how often it is looked whether what is committed is ended everywhere
 )
 
 // sender sends what is sealed, batch by batch, and commits what is ended, transaction by transaction.
@@ -36,6 +38,9 @@ type sender struct {
 	id     string // the transactional id
 	log    *slog.Logger
 	topics map[string]*topicInfo // by name; owned by run once it runs
+	opened int16                 // the epoch of this producer's first transaction; owned by run
+	// settled is the epoch before which all transactions are known to be ended everywhere; owned by run.
+	settled int16
 
 	mu sync.Mutex // guards what follows
 	// producer and epoch are those of the first of transactions, or of the one that begins next. Only Open and then run set them.
@@ -79,6 +84,7 @@ func newSender(client *kgo.Client, config Config, t Topic) *sender {
 func (s *sender) identify(producer int64, epoch int16) {
 	s.mu.Lock()
 	s.producer, s.epoch = producer, epoch
+	s.opened, s.settled = epoch, epoch
 	s.mu.Unlock()
 }
 
@@ -143,9 +149,14 @@ func (s *sender) wait(ctx context.Context, bytes, transactions int) error {
 // run sends until ctx ends or something fails for good.
 func (s *sender) run(ctx context.Context) {
 	defer close(s.done)
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-s.wake:
+		case <-tick.C:
+			s.settle(ctx)
+			continue
 		case <-ctx.Done():
 			s.fail(context.Cause(ctx))
 			return
@@ -243,6 +254,9 @@ func (s *sender) commit(ctx context.Context, tx *transaction) error {
 	producer, epoch, err := s.endTransaction(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
+	}
+	if producer != s.producer { // the old one's epochs are used up
+		s.opened, s.settled = epoch, epoch
 	}
 	s.mu.Lock()
 	s.producer, s.epoch = producer, epoch

@@ -21,18 +21,28 @@ var errStuck = errors.New("the broker does not end the open transaction of a pre
 
 var errUnended = errors.New("the brokers have not ended the transaction for longer than one may take")
 
-// takeOver takes the transactional id over, with an epoch of which no partition knows.
+// takeOver takes the transactional id over, with an epoch of which no partition knows, and completes what its predecessor had
+// ended. The decision is asked for before, because the taking over is all that the coordinator remembers afterwards, and
+// the markers are looked for behind it, when the coordinator has sent all that it will.
 //
 // A coordinator that lost the end of its notes with its power gives an epoch out a second time, and the partitions, which
 // have lost less, refuse it; or worse, they take its first records for some that they have already. So it is taken over
 // until its epoch has passed those, or it has a new producer: each time raises the epoch by one, and there were as many
 // transactions as that since what was lost.
 func (p *Producer) takeOver(ctx context.Context) error {
+	admin := kadm.NewClient(p.client)
+	last, err := lastDecided(ctx, admin, p.config.TransactionalID)
+	if err != nil {
+		return err
+	}
 	if err := p.initProducer(ctx); err != nil {
 		return err
 	}
 	id := p.sender.producer
-	seen, err := describe(ctx, kadm.NewClient(p.client), p.topic.Name, p.config.CheckpointTopic)
+	seen, err := describe(ctx, admin, p.topic.Name, p.config.CheckpointTopic)
+	if err == nil {
+		err = last.complete(ctx, admin, p.config.Log, seen)
+	}
 	if err != nil {
 		return err
 	}
