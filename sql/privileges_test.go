@@ -47,10 +47,14 @@ func TestRolesMayDoTheirWorkAndNothingElse(t *testing.T) {
 		},
 		{
 			role: "orders_relay", fresh: testenv.Orders,
-			may: []string{"SELECT * FROM outbox", "SELECT version FROM schema_migrations", "SELECT * FROM pg_replication_slots"},
+			may: []string{
+				"SELECT * FROM outbox", "SELECT version FROM schema_migrations", "SELECT * FROM pg_replication_slots",
+				"INSERT INTO relay_pauses (slot, reason) VALUES ('s', 'why')", "SELECT * FROM relay_pauses", "DELETE FROM relay_pauses",
+			},
 			mustNot: []string{
 				event1, "UPDATE outbox SET payload = '{}'", "DELETE FROM outbox", "SELECT * FROM orders", "SELECT * FROM customers",
 				"SELECT * FROM idempotency_keys", "CREATE TABLE mine ()", "ALTER PUBLICATION outbox SET (publish = 'delete')",
+				"UPDATE relay_pauses SET reason = 'another'",
 				slot1, // as a group: a login needs REPLICATION of its own
 			},
 		},

@@ -65,6 +65,8 @@ type commands struct {
 	Recover     recoverCommand `cmd:"" help:"Fill the topic up from the outbox table and make the slot anew: after a lost slot, a lost topic or a restored database. Run it while no relay runs; killed, it can be run again."`
 	Doctor      doctorCommand  `cmd:"" help:"Check what a relay with this configuration needs of Postgres and Kafka, and say what is wrong and what mends it. Changes nothing, and may be run beside a relay. Exits with 0, or what relay run would end with: 3 or 4; with 1 if something could not be asked."`
 	Status      statusCommand  `cmd:"" help:"Say which relay is active, how far behind it is, and when the slot would be lost. Changes nothing. Exits with 1 if something is not ready."`
+	Pause       pauseCommand   `cmd:"" help:"Have all relays of the slot publish nothing until relay resume, also those that are started later, and return when none does. Nothing is lost, as long as Postgres keeps the log: relay status says how long."`
+	Resume      resumeCommand  `cmd:"" help:"Let them publish again."`
 	Healthcheck healthcheck    `cmd:"" help:"Ask a running relay whether it is live or ready; for container health checks."`
 }
 
@@ -91,24 +93,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "healthcheck", "healthcheck <probe>":
 		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
 	case "recover":
-		log := cli.Recover.Log("relay", stderr)
-		r, err := newRelay(cli.Recover.config, defaultLimits(), nil, log)
-		if err != nil {
-			return ops.Ended(log, err)
-		}
-		return ops.Ended(log, exitCode(r.recover(intake)))
+		return once(cli.Recover.config, stderr, func(r *relay) error { return ops.Ended(r.log, exitCode(r.recover(intake))) })
 	case "doctor":
-		r, err := newRelay(cli.Doctor.config, defaultLimits(), nil, cli.Doctor.Log("relay", stderr))
-		if err != nil {
-			return err
-		}
-		return r.examine(intake, stdout, cli.Doctor.JSON)
+		return once(cli.Doctor.config, stderr, func(r *relay) error { return r.examine(intake, stdout, cli.Doctor.JSON) })
 	case "status":
-		r, err := newRelay(cli.Status.config, defaultLimits(), nil, cli.Status.Log("relay", stderr))
-		if err != nil {
-			return err
-		}
-		return r.report(intake, &cli.Status, stdout)
+		return once(cli.Status.config, stderr, func(r *relay) error { return r.report(intake, &cli.Status, stdout) })
+	case "pause":
+		return once(cli.Pause.config, stderr, func(r *relay) error { return exitCode(r.pause(intake, stdout)) })
+	case "resume":
+		return once(cli.Resume.config, stderr, func(r *relay) error { return exitCode(r.resume(intake, stdout)) })
 	default:
 		log := cli.Run.Log("relay", stderr)
 		limits := defaultLimits()
@@ -119,6 +112,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return ops.Ended(log, exitCode(r.serve(ctx, intake, cli.Run.Listen)))
 	}
+}
+
+// once makes a relay for a command that does one thing and is over.
+func once(c config, stderr io.Writer, do func(*relay) error) error {
+	r, err := newRelay(c, defaultLimits(), nil, c.Log("relay", stderr))
+	if err != nil {
+		return err
+	}
+	return do(r)
 }
 
 // newRelay returns an error for a database URL or a security of Kafka that cannot be understood: no new attempt would mend it.
@@ -183,6 +185,9 @@ func (r *relay) supervise(ctx, intake context.Context) error {
 		switch {
 		case intake.Err() != nil:
 			return nil // what could not be committed is in the log and will be published by the next relay
+		case errors.Is(err, errPaused): // the next session waits
+			pause = backOffMin
+			continue
 		case permanent(err), ctx.Err() != nil:
 			return err
 		}

@@ -238,7 +238,7 @@ func (s *system) published() []topic.Message {
 
 // role is the one that the relay's metrics name.
 func role(r *relay) string {
-	for _, name := range []string{roleStarting, roleStandby, roleActive} {
+	for _, name := range []string{roleStarting, roleStandby, rolePaused, roleActive} {
 		if testutil.ToFloat64(r.metrics.role.WithLabelValues(name)) == 1 {
 			return name
 		}

@@ -261,6 +261,12 @@ func (s *session) fill(ctx context.Context, table *backlog.Reader, published eve
 
 // recover is what relay recover does: a load, whatever there is, unless a relay runs.
 func (s *session) recover(ctx context.Context) error {
+	switch p, err := findPause(ctx, s.database, s.config.Slot); {
+	case err != nil:
+		return err
+	case p != nil:
+		return p
+	}
 	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
 	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
 	defer cancel()

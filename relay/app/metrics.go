@@ -31,6 +31,7 @@ type metrics struct {
 const (
 	roleStarting = "starting"
 	roleStandby  = "standby"
+	rolePaused   = "paused"
 	roleActive   = "active"
 )
 
@@ -85,7 +86,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed; fenced by a successor; or unknown until the next start reads the checkpoint.",
 		}, []string{"result"}),
 		role: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_role", Help: "1 for the role that the relay has: starting, standby or active.",
+			Name: "relay_role", Help: "1 for the role that the relay has: starting, standby, paused or active.",
 		}, []string{"role"}),
 		seen: &seen{},
 	}
@@ -98,7 +99,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) is(role string) {
-	for _, r := range []string{roleStarting, roleStandby, roleActive} {
+	for _, r := range []string{roleStarting, roleStandby, rolePaused, roleActive} {
 		m.role.WithLabelValues(r).Set(0)
 	}
 	m.role.WithLabelValues(role).Set(1)

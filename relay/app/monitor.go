@@ -95,6 +95,15 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 		s.health.Set(healthWAL, s.held(slot))
 	}
 	s.metrics.seen.count(ctx, conn)
+	if interrupt := s.interrupt.Load(); interrupt != nil {
+		p, err := findPause(ctx, conn, s.config.Slot)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			(*interrupt)(errPaused)
+		}
+	}
 	return nil
 }
 

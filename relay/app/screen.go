@@ -18,7 +18,7 @@ import (
 // relayStatus is what a relay says of itself.
 type relayStatus struct {
 	Address  string   `json:"address"`
-	Role     string   `json:"role"` // starting, standby or active; empty if it does not answer
+	Role     string   `json:"role"` // starting, standby, paused or active; empty if it does not answer
 	NotReady []string `json:"not_ready,omitempty"`
 	Error    string   `json:"error,omitempty"` // why it does not answer
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,8 @@ type session struct {
 	*relay
 
 	fail context.CancelCauseFunc // ends the session's context with the error of one of its parts
+	// interrupt has the session commit what it has at hand and end, because of a pause; nil before it publishes.
+	interrupt atomic.Pointer[context.CancelCauseFunc]
 
 	url      string    // of the orders database, password and all
 	database *pgx.Conn // for questions; the stream has a connection of its own
@@ -65,9 +68,26 @@ type session struct {
 func (s *session) run(ctx, intake context.Context) error {
 	start, stop := until(ctx, intake)
 	defer stop()
-	if err := s.lock(start, s.standBy); err != nil {
-		return s.unusable(start, err)
+	if err := s.begin(start); err != nil {
+		return err
 	}
+	intake, interrupt := context.WithCancelCause(intake)
+	defer interrupt(nil)
+	s.interrupt.Store(&interrupt)
+	ctx, abort := context.WithCancel(ctx)
+	defer abort()
+	defer context.AfterFunc(intake, func() { time.AfterFunc(drainFor, abort) })()
+	err := s.publish(ctx, intake)
+	if errors.Is(context.Cause(intake), errPaused) {
+		return errPaused // whatever else it met on the way out, the next session sees to
+	}
+	return err
+}
+
+// publish is steps 2 to 5.
+func (s *session) publish(ctx, intake context.Context) error {
+	start, stop := until(ctx, intake)
+	defer stop()
 	if err := s.fence(start); err != nil {
 		return err
 	}

@@ -38,7 +38,13 @@ type status struct {
 	Slot       *slotStatus        `json:"slot"`
 	Checkpoint *checkpoint.Record `json:"checkpoint"`
 	Behind     *behind            `json:"behind"`
+	Paused     *pauseStatus       `json:"paused"` // null unless relay pause was given
 	NotReady   []string           `json:"not_ready"`
+}
+
+type pauseStatus struct {
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
 }
 
 type slotStatus struct {
@@ -144,6 +150,15 @@ func (s *session) seeSlot(ctx context.Context, now *status) (end outbox.LSN, err
 	now.Slot = seen
 	if err := s.held(slot); err != nil {
 		now.NotReady = append(now.NotReady, err.Error())
+	}
+	p, err := findPause(ctx, s.database, s.config.Slot)
+	if err != nil {
+		return slot.Flushed, err
+	}
+	if p != nil {
+		now.Paused = &pauseStatus{Reason: p.reason, Since: p.since}
+		now.NotReady = append(now.NotReady, p.Error())
+		return slot.Flushed, nil
 	}
 	if !slot.Active {
 		now.NotReady = append(now.NotReady, fmt.Sprintf("no relay holds slot %s: start one; relay doctor says what "+

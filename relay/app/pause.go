@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+// pauseCommand is relay pause.
+type pauseCommand struct {
+	config `embed:""`
+}
+
+// Validate is called by kong.
+func (c *pauseCommand) Validate() error {
+	if c.Reason == "" {
+		return errors.New("pause needs --reason: whoever finds nothing published will want to know why")
+	}
+	return nil
+}
+
+// resumeCommand is relay resume.
+type resumeCommand struct {
+	config `embed:""`
+}
+
+// pausedPoll is how often it is looked whether publishing is paused, or goes on.
+const pausedPoll = time.Second
+
+// paused is an operator's wish that the relays of a slot publish nothing. It is kept in the orders database, where every relay
+// of the slot finds it, whichever starts next.
+type paused struct {
+	reason string
+	since  time.Time
+}
+
+// Error says what to do about it; it is why a relay is not ready.
+func (p *paused) Error() string {
+	return fmt.Sprintf("paused since %s: %s; relay resume lets it go on", p.since.Format(time.RFC3339), p.reason)
+}
+
+// errPaused ends what a relay does when it finds that publishing was paused.
+var errPaused = errors.New("paused")
+
+const selectPause = `
+SELECT reason, paused_at
+FROM relay_pauses
+WHERE slot = $1`
+
+// findPause returns nil if the slot's relays may publish.
+func findPause(ctx context.Context, conn *pgx.Conn, slot string) (*paused, error) {
+	var p paused
+	switch err := conn.QueryRow(ctx, selectPause, slot).Scan(&p.reason, &p.since); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil //nolint:nilnil // not paused
+	case err != nil:
+		return nil, fmt.Errorf("is publishing paused: %w", err)
+	}
+	p.since = p.since.UTC()
+	return &p, nil
+}
+
+// begin holds the slot, or finds that there is none, when publishing is not paused.
+//
+// It is looked at with the slot in hand. Looked at before, a pause could come between the two, see that nobody holds the
+// slot, and say that nothing is published.
+func (s *session) begin(ctx context.Context) error {
+	for {
+		if err := s.lock(ctx, s.standBy); err != nil {
+			return s.unusable(ctx, err)
+		}
+		p, err := findPause(ctx, s.database, s.config.Slot)
+		if p == nil || err != nil {
+			return err
+		}
+		s.release()
+		if err := s.untilResumed(ctx, p); err != nil {
+			return err
+		}
+	}
+}
+
+// untilResumed waits, with the slot free.
+func (s *session) untilResumed(ctx context.Context, p *paused) (err error) {
+	s.log.Info("publishing paused", "reason", p.reason)
+	s.metrics.is(rolePaused)
+	for p != nil {
+		s.health.Set(healthRelay, p)
+		if err := ops.Sleep(ctx, pausedPoll); err != nil {
+			return err
+		}
+		if p, err = findPause(ctx, s.database, s.config.Slot); err != nil {
+			return err
+		}
+	}
+	s.log.Info("publishing goes on")
+	s.metrics.is(roleStarting)
+	return nil
+}
+
+const (
+	insertPause = `INSERT INTO relay_pauses (slot, reason) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	deletePause = `DELETE FROM relay_pauses WHERE slot = $1`
+)
+
+// pause has every relay of the slot stop, now and when it is started, and returns when none holds the slot: what is
+// published then is all that will be.
+func (r *relay) pause(ctx context.Context, out io.Writer) error {
+	return r.ask(ctx, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, insertPause, r.config.Slot, r.config.Reason); err != nil {
+			return fmt.Errorf("pause: %w", err)
+		}
+		if err := untilFree(ctx, conn, r.config.Slot); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "Paused: nobody publishes from slot %s until relay resume. Events are kept in the outbox; the log that the\n"+
+			"slot holds back grows meanwhile, and relay status says for how long it can.\n", r.config.Slot)
+		return nil
+	})
+}
+
+// untilFree waits until the relay that holds the slot has committed what it had at hand, and let go. One that loads the table
+// holds none, and has noticed within the first wait.
+func untilFree(ctx context.Context, conn *pgx.Conn, slot string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, drainFor+slotFree, errors.New("paused, but a relay still holds the slot: "+
+		"it hangs, or is of a version that knows no pause; end it"))
+	defer cancel()
+	if err := ops.Sleep(ctx, 2*monitorEvery); err != nil {
+		return err
+	}
+	for {
+		s, err := wal.Inspect(ctx, conn, slot)
+		if errors.Is(err, wal.ErrNoSlot) || err == nil && !s.Active {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ops.Sleep(ctx, standbyPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// resume lets them go on.
+func (r *relay) resume(ctx context.Context, out io.Writer) error {
+	return r.ask(ctx, func(conn *pgx.Conn) error {
+		done, err := conn.Exec(ctx, deletePause, r.config.Slot)
+		switch {
+		case err != nil:
+			return fmt.Errorf("resume: %w", err)
+		case done.RowsAffected() == 0:
+			fmt.Fprintf(out, "Slot %s was not paused.\n", r.config.Slot)
+		default:
+			fmt.Fprintf(out, "Resumed: a relay takes slot %s within a second, if one runs.\n", r.config.Slot)
+		}
+		return nil
+	})
+}
+
+// ask opens a connection to the orders database for do.
+func (r *relay) ask(ctx context.Context, do func(*pgx.Conn) error) (err error) {
+	s := &session{relay: r}
+	if s.url, err = r.config.Login(r.config.DatabaseURL); err != nil {
+		return err
+	}
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // each statement is committed
+	return do(conn)
+}
