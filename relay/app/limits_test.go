@@ -2,16 +2,19 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -213,5 +216,33 @@ func TestPermanentErrorsEndTheRelayOthersDoNot(t *testing.T) {
 		if permanent(err) {
 			t.Errorf("%v ends the relay, a new session would mend it", err)
 		}
+	}
+}
+
+// What was read at the start does not hold any more: the batches are made smaller, and an event that no batch can hold is
+// named.
+func TestLimitThatIsLoweredUnderARunningRelay(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	ended := make(chan error, 1)
+	r := s.relay()
+	go func() { ended <- r.supervise(t.Context(), t.Context()) }()
+	s.write(1, 1)
+	s.published()
+	lower := func(limit string) {
+		t.Helper()
+		_, err := kadm.NewClient(s.kafka).AlterTopicConfigs(t.Context(),
+			[]kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, s.config.Topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	lower("20000")
+	s.write(1, 3000) // some 60 KB, compressed
+	s.published()
+	lower("200")
+	s.write(1, 1)
+	if err := <-ended; !errors.Is(err, publish.ErrTooLarge) {
+		t.Errorf("got %v, want that an event is too large", err)
 	}
 }
