@@ -75,11 +75,14 @@ func writeMarker(ctx context.Context, admin *kadm.Client, p kadm.DescribedProduc
 }
 
 // settle completes what this producer has committed, where markers were left out while it lives on. It is called when
-// nothing is being sent. While a transaction is open, or its markers are on their way, it leaves it to the next time.
+// nothing is being sent. While a transaction is open, its markers are on their way, or a broker does not answer, it leaves it
+// to the next time.
 func (s *sender) settle(ctx context.Context) {
 	if s.settled == s.epoch {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, settleWithin) // the next transaction waits for it
+	defer cancel()
 	admin := kadm.NewClient(s.client)
 	last, err := lastDecided(ctx, admin, s.id)
 	if err == nil && (!last.done || !last.commit || last.producer != s.producer || last.to != s.epoch) {
@@ -94,7 +97,7 @@ func (s *sender) settle(ctx context.Context) {
 		err = last.complete(ctx, admin, s.log, known)
 	}
 	if err != nil {
-		s.log.Warn("not known whether the broker has ended every transaction", "err", err)
+		s.log.Debug("not known whether the broker has ended every transaction", "err", err)
 		return
 	}
 	s.settled = s.epoch

@@ -25,7 +25,8 @@ const (
 
 	keptBatches = 16 // whose memory is kept, to be used again
 
-	settleEvery = 10 * time.Second // how often it is looked whether what is committed is ended everywhere
+	settleEvery  = 10 * time.Second // how often it is looked whether what is committed is ended everywhere
+	settleWithin = 2 * time.Second
 )
 
 // sender sends what is sealed, batch by batch, and commits what is ended, transaction by transaction.

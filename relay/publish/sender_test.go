@@ -135,6 +135,12 @@ func TestTransactionsAreSentOneAfterTheOther_I4(t *testing.T) {
 func TestCoordinatorThatIsNotDoneYetIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	k, cluster := setupFaulty(t)
+	missing := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 20})
+	defer func() {
+		if missing.Hits() != 20 {
+			t.Errorf("a coordinator was asked for %d times in vain, want 20", missing.Hits())
+		}
+	}()
 	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.EndTxn} {
 		handle := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, TopLevel: true, Err: kerr.ConcurrentTransactions, Count: 5})
 		defer func() {

@@ -19,6 +19,8 @@ const takeOverWithin = 30 * time.Second
 var errStuck = errors.New("the broker does not end the open transaction of a predecessor; if it has lost its power it may " +
 	"never do so, since its notes are older than the topic: make a new topic, run relay recover with --topic, and rebuild the topic's readers")
 
+var errNoCoordinator = errors.New("the brokers do not say who coordinates the relay's transactions")
+
 var errUnended = errors.New("the brokers have not ended the transaction for longer than one may take")
 
 // takeOver takes the transactional id over, with an epoch of which no partition knows, and completes what its predecessor had
@@ -31,7 +33,7 @@ var errUnended = errors.New("the brokers have not ended the transaction for long
 // transactions as that since what was lost.
 func (p *Producer) takeOver(ctx context.Context) error {
 	admin := kadm.NewClient(p.client)
-	last, err := lastDecided(ctx, admin, p.config.TransactionalID)
+	last, err := p.lastDecided(ctx, admin)
 	if err != nil {
 		return err
 	}
@@ -59,6 +61,24 @@ func (p *Producer) takeOver(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lastDecided asks until there is a coordinator: in a new cluster, the question has the brokers make the topic that it keeps
+// its notes in.
+func (p *Producer) lastDecided(ctx context.Context, admin *kadm.Client) (decided, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, takeOverWithin, errNoCoordinator)
+	defer cancel()
+	for {
+		last, err := lastDecided(ctx, admin, p.config.TransactionalID)
+		if !kerr.IsRetriable(err) {
+			return last, err
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return decided{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
 }
 
 // initProducer asks the coordinator for the producer's id and epoch, which ends what a predecessor had open (KIP-98).
