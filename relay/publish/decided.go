@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
-	"strings"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// decided are transactions of one producer whose end the coordinator has decided on: those with the epochs from up to, but
-// without, to. The zero value is none.
+// decided are transactions of one producer, those with the epochs [from, to), whose end the coordinator has decided on. The
+// zero value is none.
 //
 // A decision must reach every partition as a marker, and does not always. While a partition has no leader, Apache Kafka 4.3
 // takes it for deleted and leaves its marker out (KAFKA-20734): a broker without replicas that is stopped within
@@ -28,77 +30,121 @@ type decided struct {
 	done     bool // the coordinator has sent the markers that it will send
 }
 
-// lastDecided asks the coordinator about the last transaction of a transactional id. An end raises the epoch by one, so
-// that a decision is at the epoch behind its transaction's (KIP-890).
+// lastDecided asks the coordinator about the last transaction of a transactional id that has ended. An end raises the epoch by
+// one, so that a decision is found at the epoch behind its transaction's (KIP-890). Where the next transaction is open, the
+// one before was committed: a relay ends none otherwise, and an abort by the coordinator takes the epoch from its producer.
 func lastDecided(ctx context.Context, admin *kadm.Client, id string) (decided, error) {
 	all, err := admin.DescribeTransactions(ctx, id)
 	last := all[id]
 	if errors.Is(last.Err, kerr.TransactionalIDNotFound) {
-		return decided{}, nil
+		return decided{done: true}, nil
 	}
 	if err = errors.Join(err, last.Err); err != nil {
 		return decided{}, fmt.Errorf("the last transaction of %s: %w", id, err)
 	}
-	phase, commit := strings.CutSuffix(last.State, "Commit")
-	phase, abort := strings.CutSuffix(phase, "Abort")
-	if !commit && !abort { // Empty: nothing since a start; Ongoing: nothing is decided
-		return decided{}, nil
+	d := decided{producer: last.ProducerID, from: last.ProducerEpoch - 1, to: last.ProducerEpoch}
+	switch last.State {
+	case "PrepareCommit":
+		d.commit = true
+	case "PrepareAbort":
+	case "CompleteCommit", "Ongoing":
+		d.commit, d.done = true, true
+	case "CompleteAbort":
+		d.done = true
+	default: // Empty: nothing since a start
+		d = decided{done: true}
 	}
-	return decided{last.ProducerID, last.ProducerEpoch - 1, last.ProducerEpoch, commit, phase == "Complete"}, nil
+	return d, nil
 }
 
-// complete writes the markers that are missing in the partitions that know these producers. The coordinator must have sent
-// all of its own: a second marker would end the producer's next transaction.
+// complete writes the markers that are missing in the partitions, which know these producers. The coordinator must have sent
+// all of its own.
+//
+// A marker has its transaction's epoch. With the next one, which the coordinator would have given it, it could arrive late
+// and end half of the next transaction; with its own it is refused then.
 func (d decided) complete(ctx context.Context, admin *kadm.Client, log *slog.Logger, known []kadm.DescribedProducer) error {
 	for _, p := range known {
 		if p.ProducerID != d.producer || p.CurrentTxnStartOffset < 0 || p.ProducerEpoch < d.from || p.ProducerEpoch >= d.to {
 			continue
 		}
-		log.Warn("a marker that the broker left out is written", "topic", p.Topic, "partition", p.Partition,
-			"offset", p.CurrentTxnStartOffset, "committed", d.commit)
-		if err := writeMarker(ctx, admin, p, p.ProducerEpoch+1, d.commit); err != nil {
-			return fmt.Errorf("%s, which is ended but not there: %w", Hanging(p), err)
+		err := writeMarker(ctx, admin, p, d.commit)
+		switch {
+		case errors.Is(err, kerr.InvalidProducerEpoch): // a later transaction is in the partition by now, and will end this one too
+			continue
+		case errors.Is(err, kerr.ClusterAuthorizationFailed):
+			return fmt.Errorf("%s, which the brokers have ended elsewhere (KAFKA-20734): give the relay the right to Alter the cluster, "+
+				"for as long as it takes to end it here: %w", Hanging(p), err)
+		case err != nil:
+			return fmt.Errorf("end it, %s: %w", Hanging(p), err)
 		}
+		log.Warn("a marker that the broker left out was written", "topic", p.Topic, "partition", p.Partition,
+			"offset", p.CurrentTxnStartOffset, "committed", d.commit)
 	}
 	return nil
 }
 
 // writeMarker ends a producer's transaction in one partition.
-func writeMarker(ctx context.Context, admin *kadm.Client, p kadm.DescribedProducer, epoch int16, commit bool) error {
+func writeMarker(ctx context.Context, admin *kadm.Client, p kadm.DescribedProducer, commit bool) error {
 	set := make(kadm.TopicsSet)
 	set.Add(p.Topic, p.Partition)
 	answers, err := admin.WriteTxnMarkers(ctx, kadm.TxnMarkers{
-		ProducerID: p.ProducerID, ProducerEpoch: epoch, Commit: commit, CoordinatorEpoch: max(0, p.CoordinatorEpoch), Topics: set,
+		ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, Commit: commit, CoordinatorEpoch: max(0, p.CoordinatorEpoch), Topics: set,
 	})
 	answers.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { err = errors.Join(err, p.Err) })
 	return err
 }
 
-// settle completes what this producer has committed, where markers were left out while it lives on. It is called when
-// nothing is being sent. While a transaction is open, its markers are on their way, or a broker does not answer, it leaves it
-// to the next time.
-func (s *sender) settle(ctx context.Context) {
-	if s.settled == s.epoch {
-		return
+// disconnects remembers that a connection was lost. It is a hook of the client.
+type disconnects struct{ atomic.Bool }
+
+// OnBrokerDisconnect implements kgo.HookBrokerDisconnect.
+func (d *disconnects) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { d.Store(true) }
+
+// errUnsettled is why a batch waits.
+var errUnsettled = errors.New("it is not known whether the brokers have ended the transactions before")
+
+// sendSettled sends, after a broker was lost only when what was committed before is ended everywhere. Otherwise the batch
+// could get into a transaction that a partition still holds open, and what aborts the one would abort the other.
+func (s *sender) sendSettled(ctx context.Context, round []*sealed) (again, err error) {
+	if s.lost.Swap(false) && !s.settle(ctx) {
+		s.lost.Store(true)
+		return errUnsettled, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleWithin) // the next transaction waits for it
+	return s.send(ctx, round)
+}
+
+// settle completes what this producer has committed, where markers were left out while it lives on, and says whether all of it
+// is ended everywhere now. It is called when no request of a transaction is under way.
+func (s *sender) settle(ctx context.Context) bool {
+	if s.settled == s.epoch && s.former == (decided{}) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
+	done, err := s.completeOwn(ctx)
+	switch {
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		s.log.Warn("readers wait for a marker that the broker left out", "err", err)
+	case err != nil:
+		s.log.Debug("not known whether the broker has ended every transaction", "err", err)
+	case done:
+		s.settled, s.former = s.epoch, decided{}
+	}
+	return done && err == nil
+}
+
+// completeOwn returns false while markers are on their way.
+func (s *sender) completeOwn(ctx context.Context) (done bool, err error) {
 	admin := kadm.NewClient(s.client)
 	last, err := lastDecided(ctx, admin, s.id)
-	if err == nil && (!last.done || !last.commit || last.producer != s.producer || last.to != s.epoch) {
-		return
+	if err != nil || !last.done || last.producer != s.producer || last.to != s.epoch {
+		return false, err
 	}
-	var known []kadm.DescribedProducer
-	if err == nil {
-		known, err = describe(ctx, admin, slices.Collect(maps.Keys(s.topics))...)
-	}
-	if err == nil {
-		last.from = s.opened // each was begun when the one before was committed
-		err = last.complete(ctx, admin, s.log, known)
-	}
+	known, err := describe(ctx, admin, slices.Collect(maps.Keys(s.topics))...)
 	if err != nil {
-		s.log.Debug("not known whether the broker has ended every transaction", "err", err)
-		return
+		return false, err
 	}
-	s.settled = s.epoch
+	// Each was begun when the one before was committed.
+	own := decided{producer: s.producer, from: s.opened, to: s.epoch, commit: true}
+	return true, errors.Join(s.former.complete(ctx, admin, s.log, known), own.complete(ctx, admin, s.log, known))
 }

@@ -3,14 +3,19 @@ package publish
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 )
@@ -113,15 +118,20 @@ func TestMarkersThatTheCoordinatorLeftOutAreWritten_I4(t *testing.T) {
 		}
 		k.start(t)
 	}
-	// The producer lives on, and goes on elsewhere.
+	// The producer lives on, and has nothing to do.
 	commit(0, 2)
-	committed = append(committed, k.rows(p, 1))
-	k.add(p, committed[1])
-	if _, err := p.Commit(t.Context(), k.checkpoint(2)); err != nil {
-		t.Fatal(err)
-	}
 	k.committed() // comes to its end only when the marker is there
 	k.written(t, 1)
+
+	// It goes on elsewhere, and dies.
+	commit(2)
+	committed = append(committed, k.rows(p, 1))
+	k.add(p, committed[2])
+	if _, err := p.Commit(t.Context(), k.checkpoint(3)); err != nil {
+		t.Fatal(err)
+	}
+	k.written(t, 2)
+	p.Close()
 	k.holds(committed...)
 
 	// It dies.
@@ -129,7 +139,7 @@ func TestMarkersThatTheCoordinatorLeftOutAreWritten_I4(t *testing.T) {
 	commit(2)
 	p.Close()
 	k.holds(committed...)
-	k.written(t, 2)
+	k.written(t, 3)
 
 	// It dies in the middle of a transaction, which is aborted without its marker.
 	p = k.open()
@@ -142,16 +152,25 @@ func TestMarkersThatTheCoordinatorLeftOutAreWritten_I4(t *testing.T) {
 	k.abort(t, p.sender.producer, p.sender.epoch)
 	k.start(t)
 	k.holds(committed...)
-	k.written(t, 3)
+	k.written(t, 4)
 }
 
-// written checks that the relay has written so many markers: the fault has happened, and nothing else was taken for it.
+// written waits until the relay has said that it wrote so many markers: the fault has happened, and nothing else was taken
+// for it.
 func (p *pair) written(t *testing.T, want int) {
 	t.Helper()
-	p.log.mu.Lock()
-	defer p.log.mu.Unlock()
-	if got := bytes.Count(p.log.text.Bytes(), []byte("a marker that the broker left out")); got != want {
-		t.Errorf("%d markers were written, want %d; the log:\n%s", got, want, &p.log.text)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		p.log.mu.Lock()
+		got := bytes.Count(p.log.text.Bytes(), []byte("a marker that the broker left out was written"))
+		p.log.mu.Unlock()
+		if got == want {
+			return
+		}
+		if err := ops.Sleep(ctx, 20*time.Millisecond); err != nil || got > want {
+			t.Fatalf("%d markers were written, want %d", got, want)
+		}
 	}
 }
 
@@ -168,4 +187,105 @@ func (p *pair) abort(t *testing.T, producer int64, epoch int16) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Whatever else hangs in a partition is not touched: what is not decided on is not for the relay to decide.
+func TestOnlyWhatWasDecidedIsCompleted_I4(t *testing.T) {
+	t.Parallel()
+	const producer, epoch = 77, 8 // of the coordinator: the decision is about the transaction before
+	for state, want := range map[string][]string{
+		"CompleteCommit": {"commit of 7 in 0"},
+		"CompleteAbort":  {"abort of 7 in 0"},
+		"Ongoing":        {"commit of 7 in 0"}, // of the next one
+		"Empty":          nil,
+	} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			k, cluster := setupFaulty(t)
+			answerTransaction(cluster, producer, epoch, state)
+			answerProducers(cluster, map[int32][]producerState{
+				0: {{producer, epoch - 1, 3}, {producer + 1, epoch - 1, 4}},
+				1: {{producer, epoch - 2, 3}},
+				2: {{producer, epoch - 1, -1}},
+			})
+			var written []string
+			cluster.ControlKey(int16(kmsg.WriteTxnMarkers), func(request kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				for _, m := range request.(*kmsg.WriteTxnMarkersRequest).Markers {
+					verb := map[bool]string{true: "commit", false: "abort"}[m.Committed]
+					written = append(written, fmt.Sprintf("%s of %d in %d", verb, m.ProducerEpoch, m.Topics[0].Partitions[0]))
+				}
+				return nil, nil, false
+			})
+			k.open().Close()
+			if !slices.Equal(written, want) {
+				t.Errorf("markers %q were written, want %q", written, want)
+			}
+		})
+	}
+}
+
+// A decision that could not be carried out is still there at the next start.
+func TestDecisionOutlivesAStartThatFails_I4(t *testing.T) {
+	t.Parallel()
+	k, cluster := setupFaulty(t)
+	answerTransaction(cluster, 77, 8, "CompleteCommit")
+	answerProducers(cluster, map[int32][]producerState{0: {{77, 7, 3}}})
+	taken := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Observe: true, Count: -1})
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.WriteTxnMarkers}, Err: kerr.ClusterAuthorizationFailed, Count: 1})
+	if _, err := Open(t.Context(), k.config, k.topic); !errors.Is(err, kerr.ClusterAuthorizationFailed) || taken.Hits() > 0 {
+		t.Errorf("without the right: %v; the transactional id was taken over %d times, want 0", err, taken.Hits())
+	}
+	k.open()
+	if taken.Hits() != 1 {
+		t.Errorf("with the right, the transactional id was taken over %d times", taken.Hits())
+	}
+}
+
+// answerTransaction has the coordinator say what state the last transaction is in.
+func answerTransaction(cluster *kfake.Cluster, producer int64, epoch int16, state string) {
+	cluster.ControlKey(int16(kmsg.DescribeTransactions), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		asked := request.(*kmsg.DescribeTransactionsRequest)
+		tx := kmsg.NewDescribeTransactionsResponseTransactionState()
+		tx.TransactionalID, tx.State, tx.ProducerID, tx.ProducerEpoch = asked.TransactionalIDs[0], state, producer, epoch
+		answer := asked.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		answer.TransactionStates = append(answer.TransactionStates, tx)
+		return answer, nil, true
+	})
+}
+
+// producerState is what a partition knows of a producer; open is where its open transaction begins, or -1.
+type producerState struct {
+	id    int64
+	epoch int16
+	open  int64
+}
+
+// answerProducers has the partitions say which producers they know; those of the checkpoint topic know none.
+func answerProducers(cluster *kfake.Cluster, known map[int32][]producerState) {
+	cluster.ControlKey(int16(kmsg.DescribeProducers), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		asked := request.(*kmsg.DescribeProducersRequest)
+		answer := asked.ResponseKind().(*kmsg.DescribeProducersResponse)
+		for _, asked := range asked.Topics {
+			topic := kmsg.NewDescribeProducersResponseTopic()
+			topic.Topic = asked.Topic
+			for _, n := range asked.Partitions {
+				part := kmsg.NewDescribeProducersResponseTopicPartition()
+				part.Partition = n
+				for _, state := range known[n] {
+					if asked.Topic != "events" {
+						continue
+					}
+					p := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+					p.ProducerID, p.ProducerEpoch, p.CurrentTxnStartOffset = state.id, int32(state.epoch), state.open
+					part.ActiveProducers = append(part.ActiveProducers, p)
+				}
+				topic.Partitions = append(topic.Partitions, part)
+			}
+			answer.Topics = append(answer.Topics, topic)
+		}
+		return answer, nil, true
+	})
 }

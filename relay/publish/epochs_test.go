@@ -31,16 +31,17 @@ func TestEpochsAreUsedUp_I4(t *testing.T) {
 
 	k.raiseEpoch(t, math.MaxInt16-5)
 	p := k.open()
-	first := p.sender.producer
+	first, killed := p.sender.producer, false
 	for p.sender.producer == first {
 		commit(p)
 		if p.sender.epoch == math.MaxInt16-1 { // the last that a producer is given
 			broker.Kill()
 			broker.Start()
+			killed = true
 		}
 	}
-	if len(committed) < 3 || p.sender.epoch != 0 {
-		t.Errorf("another producer id after %d transactions, with epoch %d", len(committed), p.sender.epoch)
+	if len(committed) < 3 || p.sender.epoch != 0 || !killed {
+		t.Errorf("another producer id after %d transactions, with epoch %d, the broker killed before: %v", len(committed), p.sender.epoch, killed)
 	}
 	broker.Kill()
 	broker.Start()

@@ -68,7 +68,7 @@ func attended(ctx context.Context, admin *kadm.Client, producer int64) (bool, er
 func EndHanging(ctx context.Context, client *kgo.Client, hanging []Hanging) error {
 	admin := kadm.NewClient(client)
 	for _, h := range hanging {
-		if err := writeMarker(ctx, admin, kadm.DescribedProducer(h), h.ProducerEpoch, false); err != nil {
+		if err := writeMarker(ctx, admin, kadm.DescribedProducer(h), false); err != nil {
 			return fmt.Errorf("%s, which has to be aborted (the broker's kafka-transactions.sh abort does so too): %w", h, err)
 		}
 	}

@@ -81,16 +81,19 @@ type Producer struct {
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
 // left open.
 func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
+	lost := new(disconnects)
 	client, err := kgo.NewClient(append(config.Security.Options(),
 		kgo.SeedBrokers(config.Brokers...),
 		kgo.ClientID("relay"),
 		clientLog(config.Log),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.WithHooks(lost),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
 	p := newProducer(ctx, client, config, t)
+	p.sender.lost = lost
 	// Leaders first: what a takeover aborts in a partition without one may stay open (see decided).
 	if err = p.sender.known(ctx); err == nil {
 		err = p.takeOver(ctx)

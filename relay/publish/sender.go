@@ -26,7 +26,7 @@ const (
 	keptBatches = 16 // whose memory is kept, to be used again
 
 	settleEvery  = 10 * time.Second // how often it is looked whether what is committed is ended everywhere
-	settleWithin = 2 * time.Second
+	settleWithin = 2 * time.Second  // bounds the look: the next transaction waits for it
 )
 
 // sender sends what is sealed, batch by batch, and commits what is ended, transaction by transaction.
@@ -39,9 +39,11 @@ type sender struct {
 	id     string // the transactional id
 	log    *slog.Logger
 	topics map[string]*topicInfo // by name; owned by run once it runs
-	opened int16                 // the epoch of this producer's first transaction; owned by run
-	// settled is the epoch before which all transactions are known to be ended everywhere; owned by run.
-	settled int16
+	// opened is the epoch of this producer's first transaction, settled the one before which all are known to be ended everywhere,
+	// former what it committed under another id and was not known to be. Owned by run once it runs.
+	opened, settled int16
+	former          decided
+	lost            *disconnects
 
 	mu sync.Mutex // guards what follows
 	// producer and epoch are those of the first of transactions, or of the one that begins next. Only Open and then run set them.
@@ -74,6 +76,7 @@ func newSender(client *kgo.Client, config Config, t Topic) *sender {
 			t.Name:                 {id: id, leaders: slices.Repeat([]int32{noLeader}, t.Partitions)},
 			config.CheckpointTopic: {leaders: []int32{noLeader}},
 		},
+		lost:     new(disconnects),
 		wake:     make(chan struct{}, 1),
 		progress: make(chan struct{}, 1),
 		results:  make(chan Result, 4), // see End: two, and an error
@@ -195,7 +198,7 @@ func (s *sender) drain(ctx context.Context) error {
 		if len(round) == 0 {
 			return nil
 		}
-		again, err := s.send(ctx, round)
+		again, err := s.sendSettled(ctx, round)
 		token(s.progress)
 		switch {
 		case err != nil:
@@ -257,6 +260,7 @@ func (s *sender) commit(ctx context.Context, tx *transaction) error {
 		return err
 	}
 	if producer != s.producer { // the old one's epochs are used up
+		s.former = decided{producer: s.producer, from: s.opened, to: s.epoch + 1, commit: true}
 		s.opened, s.settled = epoch, epoch
 	}
 	s.mu.Lock()

@@ -19,13 +19,11 @@ const takeOverWithin = 30 * time.Second
 var errStuck = errors.New("the broker does not end the open transaction of a predecessor; if it has lost its power it may " +
 	"never do so, since its notes are older than the topic: make a new topic, run relay recover with --topic, and rebuild the topic's readers")
 
-var errNoCoordinator = errors.New("the brokers do not say who coordinates the relay's transactions")
-
 var errUnended = errors.New("the brokers have not ended the transaction for longer than one may take")
 
-// takeOver takes the transactional id over, with an epoch of which no partition knows, and completes what its predecessor had
-// ended. The decision is asked for before, because the taking over is all that the coordinator remembers afterwards, and
-// the markers are looked for behind it, when the coordinator has sent all that it will.
+// takeOver completes what a predecessor has ended, then takes the transactional id over, with an epoch of which no partition
+// knows. In this order: the taking over is all that the coordinator remembers afterwards, and a start that failed between
+// the two would leave a committed transaction of which nobody knows that it is.
 //
 // A coordinator that lost the end of its notes with its power gives an epoch out a second time, and the partitions, which
 // have lost less, refuse it; or worse, they take its first records for some that they have already. So it is taken over
@@ -33,21 +31,24 @@ var errUnended = errors.New("the brokers have not ended the transaction for long
 // transactions as that since what was lost.
 func (p *Producer) takeOver(ctx context.Context) error {
 	admin := kadm.NewClient(p.client)
-	last, err := p.lastDecided(ctx, admin)
+	last, err := p.predecessor(ctx, admin)
 	if err != nil {
 		return err
 	}
-	if err := p.initProducer(ctx); err != nil {
-		return err
-	}
-	id := p.sender.producer
 	seen, err := describe(ctx, admin, p.topic.Name, p.config.CheckpointTopic)
 	if err == nil {
 		err = last.complete(ctx, admin, p.config.Log, seen)
 	}
+	if err == nil {
+		err = p.initProducer(ctx)
+	}
+	if err == nil {
+		seen, err = describe(ctx, admin, p.topic.Name, p.config.CheckpointTopic)
+	}
 	if err != nil {
 		return err
 	}
+	id := p.sender.producer
 	by := int16(-1)
 	for _, known := range seen {
 		if known.ProducerID == id {
@@ -63,20 +64,24 @@ func (p *Producer) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// lastDecided asks until there is a coordinator: in a new cluster, the question has the brokers make the topic that it keeps
-// its notes in.
-func (p *Producer) lastDecided(ctx context.Context, admin *kadm.Client) (decided, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, takeOverWithin, errNoCoordinator)
-	defer cancel()
+// predecessor asks for what was last decided until all markers of it are sent. In a new cluster, the question has the brokers
+// make the topic that a coordinator keeps its notes in.
+func (p *Producer) predecessor(ctx context.Context, admin *kadm.Client) (decided, error) {
+	deadline := time.Now().Add(takeOverWithin)
 	for {
 		last, err := lastDecided(ctx, admin, p.config.TransactionalID)
-		if !kerr.IsRetriable(err) {
+		switch late := time.Now().After(deadline); {
+		case err == nil && last.done, err != nil && !kerr.IsRetriable(err):
 			return last, err
+		case late && err == nil:
+			return decided{}, errStuck
+		case late:
+			return decided{}, fmt.Errorf("nobody coordinates the relay's transactions: %w", err)
 		}
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():
-			return decided{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return decided{}, context.Cause(ctx)
 		}
 	}
 }
