@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "healthcheck", "healthcheck <probe>":
 		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
 	case "recover":
-		return once(cli.Recover.config, stderr, func(r *relay) error { return ops.Ended(r.log, exitCode(r.recover(intake))) })
+		return ops.Ended(cli.Recover.Log("relay", stderr), once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.recover(intake)) }))
 	case "doctor":
 		return once(cli.Doctor.config, stderr, func(r *relay) error { return r.examine(intake, stdout, cli.Doctor.JSON) })
 	case "status":
@@ -185,7 +185,7 @@ func (r *relay) supervise(ctx, intake context.Context) error {
 		switch {
 		case intake.Err() != nil:
 			return nil // what could not be committed is in the log and will be published by the next relay
-		case errors.Is(err, errPaused): // the next session waits
+		case errors.As(err, new(*paused)): // the next session waits
 			pause = backOffMin
 			continue
 		case permanent(err), ctx.Err() != nil:

@@ -16,14 +16,14 @@ type config struct {
 	ops.DatabaseFlags `embed:""`
 	kafka.Security    `embed:""`
 
-	DatabaseURL    string   `help:"Orders database, directly and not through a pooler. The role needs REPLICATION and SELECT on outbox." env:"ORDERS_DATABASE_URL" required:"" placeholder:"URL"`
+	DatabaseURL    string   `help:"Orders database, directly and not through a pooler. The role needs REPLICATION and what the group orders_relay has." env:"ORDERS_DATABASE_URL" required:"" placeholder:"URL"`
 	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
 	Topic          string   `help:"Topic to publish to (${default})." env:"TOPIC" default:"food-orders"`
 	Slot           string   `help:"Replication slot (${default}). Relays with the same slot stand by for each other." env:"RELAY_SLOT" default:"food_orders"`
 	Source         string   `help:"Name of the source in the events, ce_source (${default})." env:"RELAY_SOURCE" default:"/orders"`
 	MaxRetainedWAL int64    `name:"max-retained-wal" help:"Not ready while the slot holds back more bytes of log than this (${default})." env:"RELAY_MAX_RETAINED_WAL" default:"1073741824" placeholder:"BYTES"`
 
-	Reason string `help:"Why, in the operator's words; kept in the checkpoint." env:"RELAY_REASON" placeholder:"TEXT"`
+	Reason string `help:"Why, in the operator's words; kept in the checkpoint, or with the pause." env:"RELAY_REASON" placeholder:"TEXT"`
 }
 
 // runCommand is relay run.

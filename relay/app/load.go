@@ -112,6 +112,10 @@ func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *b
 	}
 	s.hold(ctx, stream)
 	crash.At(crash.SlotMade)
+	if err := s.notPaused(ctx); err != nil {
+		table.Close(ctx)
+		return 0, nil, err
+	}
 	return consistent, table, nil
 }
 
@@ -261,12 +265,6 @@ func (s *session) fill(ctx context.Context, table *backlog.Reader, published eve
 
 // recover is what relay recover does: a load, whatever there is, unless a relay runs.
 func (s *session) recover(ctx context.Context) error {
-	switch p, err := findPause(ctx, s.database, s.config.Slot); {
-	case err != nil:
-		return err
-	case p != nil:
-		return p
-	}
 	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
 	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
 	defer cancel()
@@ -275,6 +273,9 @@ func (s *session) recover(ctx context.Context) error {
 		err = s.lost(ctx, err)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.notPaused(ctx); err != nil {
 		return err
 	}
 	if err := s.fence(ctx); err != nil {

@@ -23,7 +23,8 @@ const (
 
 var errServerStopping = errors.New("the database is shutting down and waits for the relay, which cannot publish: slot released")
 
-// monitor watches the slot from a connection of its own, and the server through it, until ctx ends.
+// monitor watches the slot from a connection of its own, and the server through it, until ctx ends. It interrupts the session
+// when an operator has paused it.
 //
 // A fast shutdown of Postgres waits until its last transactions are acknowledged. As long as Kafka takes them that is a
 // moment; while it does not, the server would wait for ever, because a relay with a full window does not even read that it
@@ -101,7 +102,7 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if p != nil {
-			(*interrupt)(errPaused)
+			(*interrupt)(p)
 		}
 	}
 	return nil

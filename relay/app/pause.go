@@ -11,6 +11,7 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
 // pauseCommand is relay pause.
@@ -46,9 +47,6 @@ func (p *paused) Error() string {
 	return fmt.Sprintf("paused since %s: %s; relay resume lets it go on", p.since.Format(time.RFC3339), p.reason)
 }
 
-// errPaused ends what a relay does when it finds that publishing was paused.
-var errPaused = errors.New("paused")
-
 const selectPause = `
 SELECT reason, paused_at
 FROM relay_pauses
@@ -67,10 +65,19 @@ func findPause(ctx context.Context, conn *pgx.Conn, slot string) (*paused, error
 	return &p, nil
 }
 
+// notPaused is findPause as an error.
+func (s *session) notPaused(ctx context.Context) error {
+	p, err := findPause(ctx, s.database, s.config.Slot)
+	if p != nil {
+		return p
+	}
+	return err
+}
+
 // begin holds the slot, or finds that there is none, when publishing is not paused.
 //
-// It is looked at with the slot in hand. Looked at before, a pause could come between the two, see that nobody holds the
-// slot, and say that nothing is published.
+// It is looked at with the slot in hand, here and where a load has made it anew. Looked at before, a pause could come between
+// the two, see that nobody holds the slot, and say that nothing is published.
 func (s *session) begin(ctx context.Context) error {
 	for {
 		if err := s.lock(ctx, s.standBy); err != nil {
@@ -102,39 +109,43 @@ func (s *session) untilResumed(ctx context.Context, p *paused) (err error) {
 	}
 	s.log.Info("publishing goes on")
 	s.metrics.is(roleStarting)
+	s.health.Set(healthRelay, errors.New("starting"))
 	return nil
 }
 
-const (
-	insertPause = `INSERT INTO relay_pauses (slot, reason) VALUES ($1, $2) ON CONFLICT DO NOTHING`
-	deletePause = `DELETE FROM relay_pauses WHERE slot = $1`
-)
+const insertPause = `
+INSERT INTO relay_pauses (slot, reason)
+VALUES ($1, $2)
+ON CONFLICT DO NOTHING`
 
-// pause has every relay of the slot stop, now and when it is started, and returns when none holds the slot: what is
-// published then is all that will be.
+// pause has every relay of the slot stop, now and when it is started, and returns when none holds the slot. What the one that
+// published had at hand is committed then, or given up; of what was given up, Kafka may still commit what it was asked to.
 func (r *relay) pause(ctx context.Context, out io.Writer) error {
 	return r.ask(ctx, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, insertPause, r.config.Slot, r.config.Reason); err != nil {
 			return fmt.Errorf("pause: %w", err)
 		}
+		p, err := findPause(ctx, conn, r.config.Slot)
+		if err != nil {
+			return err
+		}
+		if p != nil && p.reason != r.config.Reason {
+			fmt.Fprintf(out, "Paused already, since %s, with another reason, which is kept: %s\n", p.since.Format(time.RFC3339), p.reason)
+		}
 		if err := untilFree(ctx, conn, r.config.Slot); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "Paused: nobody publishes from slot %s until relay resume. Events are kept in the outbox; the log that the\n"+
+		fmt.Fprintf(out, "Paused: no relay publishes from slot %s until relay resume. Events are kept in the outbox; the log that the\n"+
 			"slot holds back grows meanwhile, and relay status says for how long it can.\n", r.config.Slot)
 		return nil
 	})
 }
 
-// untilFree waits until the relay that holds the slot has committed what it had at hand, and let go. One that loads the table
-// holds none, and has noticed within the first wait.
+// untilFree waits until the relay that holds the slot has let go.
 func untilFree(ctx context.Context, conn *pgx.Conn, slot string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, drainFor+slotFree, errors.New("paused, but a relay still holds the slot: "+
-		"it hangs, or is of a version that knows no pause; end it"))
+	ctx, cancel := context.WithTimeoutCause(ctx, drainFor+slotFree, errors.New("paused, but the slot is still held, by a relay that hangs or "+
+		"is of a version that knows no pause, or by relay recover: end it"))
 	defer cancel()
-	if err := ops.Sleep(ctx, 2*monitorEvery); err != nil {
-		return err
-	}
 	for {
 		s, err := wal.Inspect(ctx, conn, slot)
 		if errors.Is(err, wal.ErrNoSlot) || err == nil && !s.Active {
@@ -148,6 +159,10 @@ func untilFree(ctx context.Context, conn *pgx.Conn, slot string) error {
 		}
 	}
 }
+
+const deletePause = `
+DELETE FROM relay_pauses
+WHERE slot = $1`
 
 // resume lets them go on.
 func (r *relay) resume(ctx context.Context, out io.Writer) error {
@@ -176,5 +191,8 @@ func (r *relay) ask(ctx context.Context, do func(*pgx.Conn) error) (err error) {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // each statement is committed
+	if err := sql.Check(ctx, conn, sql.Orders); err != nil {
+		return err
+	}
 	return do(conn)
 }

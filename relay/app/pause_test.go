@@ -41,7 +41,7 @@ func TestPausedRelaysPublishNothingUntilResumed(t *testing.T) {
 	second, _ := s.start()
 	s.wait("the second relay to stand by", func() bool { return role(second) == roleStandby })
 
-	if out := s.pause(); !strings.Contains(out, "nobody publishes") {
+	if out := s.pause(); !strings.Contains(out, "no relay publishes") {
 		t.Errorf("pause said %q", out)
 	}
 	before := s.checkpoint()
@@ -65,7 +65,9 @@ func TestPausedRelaysPublishNothingUntilResumed(t *testing.T) {
 	if err := s.relay().recover(t.Context()); err == nil || !strings.Contains(err.Error(), "relay resume") {
 		t.Errorf("recover while paused: %v, want that it names relay resume", err)
 	}
-	s.pause() // says so again, and changes nothing
+	if again := s.pausing("pause", "--reason=another"); !strings.Contains(again, "already") || !strings.Contains(again, reason) {
+		t.Errorf("a second pause said %q, want that there is one, and its reason", again)
+	}
 
 	if out := s.resume(); !strings.Contains(out, "Resumed") {
 		t.Errorf("resume said %q", out)
@@ -81,7 +83,7 @@ func TestPauseEndsALoad(t *testing.T) {
 	t.Parallel()
 	broker := newSwitchable(t)
 	s := setupOn(t, testenv.Orders(t), broker.address)
-	s.limits.softEvents = 10
+	s.limits.softEvents = 1
 	s.write(3000, 1)
 	r, _ := s.start()
 	s.wait("some of the table to be published", func() bool { return len(s.messages()) > 0 })

@@ -54,7 +54,8 @@ type session struct {
 
 // run goes through the start protocol and pumps until intake ends. The order of the steps is the proof (I6):
 //
-//  1. Hold the slot. Whoever holds it is the one that tries; without this, two relays would fence each other for ever.
+//  1. Hold the slot. Whoever holds it is the one that tries; without this, two relays would fence each other for ever. A relay
+//     that is paused lets go of it and waits.
 //  2. Fence. From here on no predecessor can commit, and what it left open is aborted. A relay that was paused behind
 //     this step and has lost the slot meanwhile fails at its next commit. One that was paused before it fences its
 //     successor now, which is a nuisance and no harm: it reads the checkpoint afterwards, so it knows what that one did.
@@ -75,8 +76,8 @@ func (s *session) run(ctx, intake context.Context) error {
 	defer abort()
 	defer context.AfterFunc(intake, func() { time.AfterFunc(drainFor, abort) })()
 	err := s.publish(ctx, intake)
-	if errors.Is(context.Cause(intake), errPaused) {
-		return errPaused // whatever else it met on the way out, the next session sees to
+	if p := (*paused)(nil); errors.As(context.Cause(intake), &p) {
+		return p // whatever else it met on the way out, the next session sees to
 	}
 	return err
 }

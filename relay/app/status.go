@@ -121,6 +121,14 @@ func (r *relay) see(ctx context.Context, addresses []string) status {
 
 // seeSlot looks twice, for the rate, and returns where the log ends.
 func (s *session) seeSlot(ctx context.Context, now *status) (end outbox.LSN, err error) {
+	p, err := findPause(ctx, s.database, s.config.Slot)
+	if err != nil {
+		return 0, err
+	}
+	if p != nil {
+		now.Paused = &pauseStatus{Reason: p.reason, Since: p.since}
+		now.NotReady = append(now.NotReady, p.Error())
+	}
 	var speed pace
 	slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
 	if errors.Is(err, wal.ErrNoSlot) {
@@ -151,13 +159,7 @@ func (s *session) seeSlot(ctx context.Context, now *status) (end outbox.LSN, err
 	if err := s.held(slot); err != nil {
 		now.NotReady = append(now.NotReady, err.Error())
 	}
-	p, err := findPause(ctx, s.database, s.config.Slot)
-	if err != nil {
-		return slot.Flushed, err
-	}
-	if p != nil {
-		now.Paused = &pauseStatus{Reason: p.reason, Since: p.since}
-		now.NotReady = append(now.NotReady, p.Error())
+	if !slot.Active && now.Paused != nil {
 		return slot.Flushed, nil
 	}
 	if !slot.Active {

@@ -52,6 +52,7 @@ var postgresChecks = []check[*source]{
 	{"superuser", (*source).superuser},
 	{"schema", (*source).schema},
 	{"SELECT on outbox", (*source).mayRead},
+	{"relay pause", (*source).pause},
 	{"outbox columns", (*source).columns},
 	{"publication", (*source).publication},
 	{"replica identity", func(*source, context.Context) Finding {

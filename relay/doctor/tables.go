@@ -64,6 +64,26 @@ func (s *source) mayRead(ctx context.Context) Finding {
 	return ok("granted to %s", s.role)
 }
 
+const selectPause = `
+SELECT reason
+FROM relay_pauses
+WHERE slot = $1`
+
+func (s *source) pause(ctx context.Context) Finding {
+	var reason string
+	err := s.conn.QueryRow(ctx, selectPause, s.Slot).Scan(&reason)
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ok("not paused")
+	case errors.As(err, &pg) && pg.Code == "42501":
+		return unusable(s.role+" may not read the table relay_pauses", s.grant())
+	case err != nil:
+		return unknown(err)
+	}
+	return warning("paused: "+reason+"; nothing is published", "relay resume")
+}
+
 const selectColumns = `
 SELECT a.attname::text, a.attnotnull
 FROM pg_attribute a
