@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -26,6 +28,7 @@ func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
 	own := maps.Clone(settings)
 	own["fsync"], own["full_page_writes"] = "on", "on"
+	own["unix_socket_directories"] = "." // the data directory; see Socket
 	return newCluster(t, own)
 }
 
@@ -89,6 +92,20 @@ func (c *Cluster) Kill() {
 
 // URL returns a superuser's URL of a database. It stays the same over restarts.
 func (c *Cluster) URL(database string) string { return c.server.URL(pgserver.Superuser, database) }
+
+// Socket returns the same URL by way of the server's Unix socket.
+func (c *Cluster) Socket(database string) string {
+	c.t.Helper()
+	u, err := url.Parse(c.URL(database))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("host", filepath.Join(c.config.Dir, "data"))
+	query.Set("port", u.Port())
+	u.Host, u.RawQuery = "", query.Encode()
+	return u.String()
+}
 
 // Orders makes the database orders with its schema and seed, and returns its URL.
 func (c *Cluster) Orders() string { return c.migrated(sql.Orders) }
