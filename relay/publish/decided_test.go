@@ -203,11 +203,11 @@ func TestOnlyWhatWasDecidedIsCompleted_I4(t *testing.T) {
 			t.Parallel()
 			k, cluster := setupFaulty(t)
 			answerTransaction(cluster, producer, epoch, state)
-			answerProducers(cluster, map[int32][]producerState{
+			answerProducers(cluster, ofEvents(map[int32][]producerState{
 				0: {{producer, epoch - 1, 3}, {producer + 1, epoch - 1, 4}},
 				1: {{producer, epoch - 2, 3}},
 				2: {{producer, epoch - 1, -1}},
-			})
+			}))
 			var written []string
 			cluster.ControlKey(int16(kmsg.WriteTxnMarkers), func(request kmsg.Request) (kmsg.Response, error, bool) {
 				cluster.KeepControl()
@@ -230,7 +230,7 @@ func TestDecisionOutlivesAStartThatFails_I4(t *testing.T) {
 	t.Parallel()
 	k, cluster := setupFaulty(t)
 	answerTransaction(cluster, 77, 8, "CompleteCommit")
-	answerProducers(cluster, map[int32][]producerState{0: {{77, 7, 3}}})
+	answerProducers(cluster, ofEvents(map[int32][]producerState{0: {{77, 7, 3}}}))
 	taken := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Observe: true, Count: -1})
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.WriteTxnMarkers}, Err: kerr.ClusterAuthorizationFailed, Count: 1})
 	if _, err := Open(t.Context(), k.config, k.topic); !errors.Is(err, kerr.ClusterAuthorizationFailed) || taken.Hits() > 0 {
@@ -262,8 +262,18 @@ type producerState struct {
 	open  int64
 }
 
-// answerProducers has the partitions say which producers they know; those of the checkpoint topic know none.
-func answerProducers(cluster *kfake.Cluster, known map[int32][]producerState) {
+// ofEvents is for the partitions of the events' topic; the checkpoint's knows no producer.
+func ofEvents(known map[int32][]producerState) func(string, int32) []producerState {
+	return func(topic string, partition int32) []producerState {
+		if topic != "events" {
+			return nil
+		}
+		return known[partition]
+	}
+}
+
+// answerProducers has the partitions say which producers they know.
+func answerProducers(cluster *kfake.Cluster, known func(topic string, partition int32) []producerState) {
 	cluster.ControlKey(int16(kmsg.DescribeProducers), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		asked := request.(*kmsg.DescribeProducersRequest)
@@ -274,10 +284,7 @@ func answerProducers(cluster *kfake.Cluster, known map[int32][]producerState) {
 			for _, n := range asked.Partitions {
 				part := kmsg.NewDescribeProducersResponseTopicPartition()
 				part.Partition = n
-				for _, state := range known[n] {
-					if asked.Topic != "events" {
-						continue
-					}
+				for _, state := range known(asked.Topic, n) {
 					p := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 					p.ProducerID, p.ProducerEpoch, p.CurrentTxnStartOffset = state.id, int32(state.epoch), state.open
 					part.ActiveProducers = append(part.ActiveProducers, p)

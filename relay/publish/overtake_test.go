@@ -38,10 +38,8 @@ func TestEpochThatWasGivenOutBeforeIsNotUsed_I6(t *testing.T) {
 		answer.ProducerID, answer.ProducerEpoch = id, old
 		return answer, nil, true
 	})
-	cluster.ControlKey(int16(kmsg.DescribeProducers), func(request kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl() // kfake tells of open transactions only; Kafka of all producers
-		return described(request.(*kmsg.DescribeProducersRequest), id, newest), nil, true
-	})
+	// kfake tells of open transactions only; Kafka of all producers.
+	answerProducers(cluster, func(string, int32) []producerState { return []producerState{{id, newest, -1}} })
 	p = k.open()
 	if again.Load() < 3 {
 		t.Errorf("the transactional id was taken over %d times, want until its epoch is new", again.Load())
@@ -50,23 +48,4 @@ func TestEpochThatWasGivenOutBeforeIsNotUsed_I6(t *testing.T) {
 	if _, err := p.Commit(t.Context(), k.checkpoint(3)); err != nil {
 		t.Errorf("commit: %v", err)
 	}
-}
-
-// described answers that each partition knows the producer with an epoch.
-func described(request *kmsg.DescribeProducersRequest, id int64, epoch int16) *kmsg.DescribeProducersResponse {
-	answer := request.ResponseKind().(*kmsg.DescribeProducersResponse)
-	for _, asked := range request.Topics {
-		topic := kmsg.NewDescribeProducersResponseTopic()
-		topic.Topic = asked.Topic
-		for _, n := range asked.Partitions {
-			producer := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
-			producer.ProducerID, producer.ProducerEpoch, producer.CurrentTxnStartOffset = id, int32(epoch), -1
-			part := kmsg.NewDescribeProducersResponseTopicPartition()
-			part.Partition = n
-			part.ActiveProducers = append(part.ActiveProducers, producer)
-			topic.Partitions = append(topic.Partitions, part)
-		}
-		answer.Topics = append(answer.Topics, topic)
-	}
-	return answer
 }
