@@ -19,11 +19,13 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
@@ -222,9 +224,6 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 			err = cause
 		}
 	}()
-	if s.url, err = r.config.Login(r.config.DatabaseURL); err != nil {
-		return err
-	}
 	if s.database, err = s.connect(ctx); err != nil {
 		return err
 	}
@@ -255,9 +254,25 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 	return do(ctx, s)
 }
 
+// url is of the orders database, with the password as it is now: a standby may have waited for longer than one is valid.
+func (s *session) url() (string, error) { return s.config.Login(s.config.DatabaseURL) }
+
+// replication opens a replication connection.
+func (s *session) replication(ctx context.Context) (*pgconn.PgConn, error) {
+	url, err := s.url()
+	if err != nil {
+		return nil, err
+	}
+	return wal.Connect(ctx, url)
+}
+
 // connect opens an ordinary connection, for questions.
 func (s *session) connect(ctx context.Context) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(s.url)
+	url, err := s.url()
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}

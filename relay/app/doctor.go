@@ -112,9 +112,6 @@ func (r *relay) gates(ctx context.Context) (found string, err error) {
 // which then has none.
 func (r *relay) look(ctx context.Context) (s *session, closeAll func(), err error) {
 	s = &session{relay: r}
-	if s.url, err = r.config.Login(r.config.DatabaseURL); err != nil {
-		return nil, nil, err
-	}
 	if s.kafka, err = publish.Connect(r.config.Brokers, r.config.Security, r.log); err != nil {
 		return nil, nil, err
 	}
@@ -167,7 +164,7 @@ func (s *session) compare(ctx context.Context, slot bool) (found string, err err
 }
 
 func (s *session) identify(ctx context.Context) (wal.Identity, error) {
-	conn, err := wal.Connect(ctx, s.url)
+	conn, err := s.replication(ctx)
 	if err != nil {
 		return wal.Identity{}, err
 	}

@@ -126,7 +126,7 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 }
 
 func (s *session) switchPoint(ctx context.Context, now *checkpoint.Observed) error {
-	conn, err := wal.Connect(ctx, s.url)
+	conn, err := s.replication(ctx)
 	if err != nil {
 		return err
 	}

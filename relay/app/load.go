@@ -96,7 +96,7 @@ func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *b
 	if err := s.poll(ctx); err != nil {
 		return 0, nil, err
 	}
-	conn, err := wal.Connect(ctx, s.url)
+	conn, err := s.replication(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -135,7 +135,11 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 	if err != nil {
 		return 0, nil, err
 	}
-	table, err := backlog.Open(ctx, s.url, snapshot)
+	url, err := s.url()
+	if err != nil {
+		return 0, nil, err
+	}
+	table, err := backlog.Open(ctx, url, snapshot)
 	return consistent, table, err
 }
 

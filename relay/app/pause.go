@@ -181,11 +181,8 @@ func (r *relay) resume(ctx context.Context, out io.Writer) error {
 }
 
 // ask opens a connection to the orders database for do.
-func (r *relay) ask(ctx context.Context, do func(*pgx.Conn) error) (err error) {
+func (r *relay) ask(ctx context.Context, do func(*pgx.Conn) error) error {
 	s := &session{relay: r}
-	if s.url, err = r.config.Login(r.config.DatabaseURL); err != nil {
-		return err
-	}
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return err

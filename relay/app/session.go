@@ -41,7 +41,6 @@ type session struct {
 	// interrupt has the session commit what it has at hand and end, because of a pause; nil before it publishes.
 	interrupt atomic.Pointer[context.CancelCauseFunc]
 
-	url      string    // of the orders database, password and all
 	database *pgx.Conn // for questions; the stream has a connection of its own
 	kafka    *kgo.Client
 	source   wal.Identity

@@ -38,7 +38,7 @@ func (s *session) lock(ctx context.Context, wait func(context.Context) error) er
 // attempt holds the slot, or returns ErrNoSlot or ErrSlotActive. It looks before it tries, which proves nothing: each try
 // in vain would be an error in the server's log.
 func (s *session) attempt(ctx context.Context) error {
-	conn, err := wal.Connect(ctx, s.url)
+	conn, err := s.replication(ctx)
 	if err != nil {
 		return err
 	}
