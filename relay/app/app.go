@@ -95,6 +95,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "healthcheck", "healthcheck <probe>":
 		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
 	case "recover":
+		if cli.Recover.DryRun {
+			return once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.rehearse(intake, stdout)) })
+		}
 		return ops.Ended(cli.Recover.Log("relay", stderr), once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.recover(intake)) }))
 	case "doctor":
 		return once(cli.Doctor.config, stderr, func(r *relay) error { return r.examine(intake, stdout, cli.Doctor.JSON) })

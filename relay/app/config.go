@@ -50,16 +50,3 @@ func (c *runCommand) Validate() error {
 	}
 	return nil
 }
-
-// recoverCommand is relay recover.
-type recoverCommand struct {
-	config `embed:""`
-}
-
-// Validate is called by kong.
-func (c *recoverCommand) Validate() error {
-	if c.Reason == "" {
-		return errors.New("recover needs --reason: it is kept in the checkpoint")
-	}
-	return nil
-}

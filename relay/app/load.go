@@ -22,6 +22,9 @@ import (
 // loadAge bounds a transaction of a load: it must end before the broker aborts it.
 const loadAge = 5 * time.Second
 
+// progressEvery is how often a load says how far it is.
+const progressEvery = 5 * time.Second
+
 // slotFree is how long the slot of a relay that is gone may be in use: longer than wal_sender_timeout.
 const slotFree = 7 * time.Second
 
@@ -45,8 +48,12 @@ func (s *session) load(ctx context.Context, reason string) error {
 	if err := s.checkPhantoms(ctx, table, published); err != nil {
 		return err
 	}
+	total, err := table.Count(ctx)
+	if err != nil {
+		return err
+	}
 	s.cp.Events = int64(len(published))
-	if err := s.fill(ctx, table, published); err != nil {
+	if err := s.fill(ctx, table, published, total); err != nil {
 		return err
 	}
 	crash.At(crash.LoadEnded)
@@ -182,7 +189,7 @@ func (s *session) published(ctx context.Context) (eventSet, error) {
 		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
 			id, err := topic.ID(r)
 			set[eventKey([]byte(id))] = struct{}{}
-			if own := s.producer.Partition(r.Key); err == nil && own != n {
+			if own := s.topic.Partition(r.Key); err == nil && own != n {
 				err = &checkpoint.Refusal{
 					Gate:   checkpoint.GateTopic,
 					Found:  fmt.Sprintf("event %s is in partition %d, its order's later ones would go to %d: partitions were added to %s", id, n, own, s.topic.Name),
@@ -221,90 +228,65 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 }
 
 // fill publishes the rows of the table that the topic does not have.
-func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
-	var events, bytes int
-	var began time.Time
-	flush := func() error {
-		if events == 0 {
-			return nil
-		}
-		s.cp.Events += int64(events)
-		if err := s.commitLoad(ctx); err != nil {
-			return err
-		}
-		s.metrics.committed(batch{events: events}, time.Since(began), s.cp)
-		events, bytes = 0, 0
-		crash.At(crash.Loaded)
-		return nil
-	}
+func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet, total int64) error {
+	f := &filling{session: s, total: total, said: time.Now()}
 	err := table.Rows(ctx, func(row outbox.Row) error {
 		if _, there := published[eventKey(row.ID)]; there {
 			return nil
 		}
-		if events == 0 {
-			if err := s.producer.Begin(); err != nil {
-				return err
-			}
-			began = time.Now()
-		}
-		at, err := row.Time()
-		if err != nil {
-			return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
-		}
-		n, err := s.producer.Add(ctx, row, topic.Source{Committed: at})
-		if err != nil {
-			return err
-		}
-		events, bytes = events+1, bytes+n
-		if events >= s.limits.softEvents || bytes >= s.limits.softBytes || time.Since(began) >= loadAge {
-			return flush()
-		}
-		return nil
+		return f.add(ctx, row)
 	})
 	if err != nil {
 		return err
 	}
-	return flush()
+	return f.flush(ctx)
 }
 
-// recover is what relay recover does: a load, whatever there is, unless a relay runs.
-func (s *session) recover(ctx context.Context) error {
-	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
-	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
-	defer cancel()
-	err := s.lock(ctx, func(context.Context) error { return s.poll(waiting) })
-	if errors.Is(err, wal.ErrSlotUnusable) {
-		err = s.lost(ctx, err)
+// filling is the batch at hand of a load.
+type filling struct {
+	*session
+
+	total         int64 // rows in the table
+	events, bytes int
+	began, said   time.Time // the batch; the last word on how far the load is
+}
+
+func (f *filling) add(ctx context.Context, row outbox.Row) error {
+	if f.events == 0 {
+		if err := f.producer.Begin(); err != nil {
+			return err
+		}
+		f.began = time.Now()
 	}
+	at, err := row.Time()
+	if err != nil {
+		return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
+	}
+	n, err := f.producer.Add(ctx, row, topic.Source{Committed: at})
 	if err != nil {
 		return err
 	}
-	if err := s.notPaused(ctx); err != nil {
-		return err
+	f.events, f.bytes = f.events+1, f.bytes+n
+	if f.events >= f.limits.softEvents || f.bytes >= f.limits.softBytes || time.Since(f.began) >= loadAge {
+		return f.flush(ctx)
 	}
-	if err := s.fence(ctx); err != nil {
-		return err
-	}
-	if err := s.endHanging(ctx); err != nil {
-		return err
-	}
-	// What the old checkpoint says does not matter, and neither does it if it is damaged; but what a newer relay wrote is
-	// not for this one to replace.
-	if _, _, err := checkpoint.Read(ctx, s.kafka, s.checkpointTopic()); errors.Is(err, checkpoint.ErrNewer) {
-		return err
-	}
-	if err := s.load(ctx, s.config.Reason); err != nil {
-		return err
-	}
-	s.slot.Confirm(s.cp.At.End)
 	return nil
 }
 
-// lost lets a slot be made anew whose log is gone, but not one that is somebody else's.
-func (s *session) lost(ctx context.Context, err error) error {
-	slot, inspecting := wal.Inspect(ctx, s.database, s.config.Slot)
-	if inspecting == nil && slot.Ours && slot.Status == "lost" {
+func (f *filling) flush(ctx context.Context) error {
+	if f.events == 0 {
 		return nil
 	}
-	return errors.Join(s.unusable(ctx, err), inspecting)
+	f.cp.Events += int64(f.events)
+	if err := f.commitLoad(ctx); err != nil {
+		return err
+	}
+	f.metrics.committed(batch{events: f.events}, time.Since(f.began), f.cp)
+	f.events, f.bytes = 0, 0
+	if time.Since(f.said) >= progressEvery {
+		f.said = time.Now()
+		f.log.Info("loading the outbox", "events", f.cp.Events, "events_total", f.total)
+	}
+	crash.At(crash.Loaded)
+	return nil
 }

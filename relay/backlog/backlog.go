@@ -74,6 +74,14 @@ func (r *Reader) Rows(ctx context.Context, f func(outbox.Row) error) error {
 	})
 }
 
+// Count is the number of rows.
+func (r *Reader) Count(ctx context.Context) (n int64, err error) {
+	if err := r.tx.QueryRow(ctx, "SELECT count(*) FROM outbox").Scan(&n); err != nil {
+		return 0, fmt.Errorf("count the outbox: %w", err)
+	}
+	return n, nil
+}
+
 const selectIDs = `
 SELECT id::text
 FROM outbox

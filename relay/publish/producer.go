@@ -181,7 +181,7 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 }
 
 // Partition returns where the events with a key go.
-func (p *Producer) Partition(key []byte) int { return partitionOf(key, len(p.partitions)) }
+func (p *Producer) Partition(key []byte) int { return p.topic.Partition(key) }
 
 // seal finishes the open batch of a partition.
 func (p *Producer) seal(to *partition) *sealed {

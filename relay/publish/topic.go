@@ -51,6 +51,9 @@ func Connect(brokers []string, security kafka.Security, log *slog.Logger) (*kgo.
 	return client, nil
 }
 
+// Partition returns where the events with a key go.
+func (t Topic) Partition(key []byte) int { return partitionOf(key, t.Partitions) }
+
 // clientLog takes in what the client says.
 func clientLog(log *slog.Logger) kgo.Opt {
 	return kgo.WithLogger(kslog.New(ops.Library(log.WithGroup("kafka"))))
