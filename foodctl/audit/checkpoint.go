@@ -223,7 +223,7 @@ func (r *reader) fetch(ctx context.Context, leader int32, position int64) ([]*kg
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID, topic.Partitions = r.topic, r.id, []kmsg.FetchRequestTopicPartition{part}
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.SessionEpoch = 100, 1, 4<<20, 1, -1
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel, req.SessionEpoch = 100, 1, 8<<20, 1, -1 // MaxBytes: see tail.Partition.fetch
 	req.Topics = []kmsg.FetchRequestTopic{topic}
 	answer, err := r.client.Broker(int(leader)).RetriableRequest(ctx, req)
 	if err != nil {

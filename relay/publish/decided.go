@@ -52,7 +52,7 @@ func lastDecided(ctx context.Context, admin *kadm.Client, id string) (decided, e
 	case "CompleteAbort":
 		d.done = true
 	default: // Empty: nothing since a start
-		d = decided{done: true}
+		d.from, d.done = d.to, true
 	}
 	return d, nil
 }

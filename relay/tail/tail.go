@@ -115,7 +115,8 @@ func (p Partition) fetch(ctx context.Context, at int64) ([]*kgo.Record, int64, e
 	topic := p.id
 	topic.Partitions = []kmsg.FetchRequestTopicPartition{part}
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = fetchWait, 1, fetchBytes, 1
+	// The answer's limit is above the partition's: of one that its own limit cuts off, kfake does not say what was aborted.
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = fetchWait, 1, 2*fetchBytes, 1
 	req.SessionEpoch = -1 // no fetch session
 	req.Topics = []kmsg.FetchRequestTopic{topic}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -170,6 +171,24 @@ func TestReadingEndsBehindAnAbortedTransaction(t *testing.T) {
 			l.holds(want)
 		})
 	}
+}
+
+// More than an answer holds: what is aborted is to be left out of one that was cut off, too.
+func TestAbortedRecordsOfALongTransaction(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	want := l.write(l.client, 1)
+	client := l.producer()
+	random := rand.NewChaCha8([32]byte{}) // which no compression makes smaller
+	for range 12 {
+		value := make([]byte, 700_000)
+		_, _ = random.Read(value)
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Value: value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.end(client, kgo.TryAbort)
+	l.holds(append(want, l.write(l.client, 1)...))
 }
 
 func TestLastOfALongLogIsFound(t *testing.T) {
