@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 )
 
@@ -62,16 +64,19 @@ WHERE starts_with(name, $1)`, c.name)
 		t.Fatal(err)
 	}
 	defer client.Close()
-	topics, err := kadm.NewClient(client).ListTopics(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range topics.Names() {
-		if strings.Contains(name, c.name) {
-			names = append(names, name)
+	// A broker may list a topic for a moment after its deletion was answered.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		topics, err := kadm.NewClient(client).ListTopics(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := slices.DeleteFunc(topics.Names(), func(name string) bool { return !strings.Contains(name, c.name) })
+		if len(ours) == 0 || ops.Sleep(ctx, 50*time.Millisecond) != nil {
+			return append(names, ours...)
 		}
 	}
-	return names
 }
 
 // TestEachBenchMeasuresChecksAndLeavesNothing goes through small runs on given servers. One after the other: what each

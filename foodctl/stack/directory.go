@@ -109,5 +109,5 @@ func (d *Directory) Sub(name string) (string, error) {
 	return path, os.MkdirAll(path, 0o755) // see adopt
 }
 
-// Close gives the directory up.
-func (d *Directory) Close() error { return d.lock.Close() }
+// Close gives the directory up. The lock first: a child that is just being made has the file open until it runs its program.
+func (d *Directory) Close() error { return errors.Join(unlock(d.lock), d.lock.Close()) }
