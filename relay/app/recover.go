@@ -95,7 +95,7 @@ func (r *relay) rehearse(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	for _, h := range hanging {
-		fmt.Fprintf(out, "  abort what hangs: %s\n", h)
+		fmt.Fprintf(out, "  end what hangs: %s\n", h)
 	}
 	if len(hanging) > 0 { // nobody can read on behind it
 		fmt.Fprintln(out, "  publish what is missing then, which cannot be counted before")
