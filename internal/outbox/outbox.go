@@ -44,7 +44,21 @@ type Row struct {
 	Payload       []byte // the record's value, passed through untouched
 	Headers       []byte // a JSON object of strings; nil when the column is NULL
 	OccurredAt    []byte // timestamptz in UTC and ISO date style
+
+	// Of an outbox that is not ours: values for headers, nil for NULL, and what the payload is.
+	Placed  [][]byte
+	Content Content
 }
+
+// Content says what a payload is.
+type Content uint8
+
+// What payloads can be.
+const (
+	JSON Content = iota
+	Text
+	Bytes
+)
 
 // Time parses OccurredAt.
 func (r Row) Time() (time.Time, error) {

@@ -92,6 +92,14 @@ func (e *Encoder) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	return b, nil
 }
 
+// appendNullable appends a header whose value may be null, which has the length -1.
+func appendNullable(b, name, value []byte) []byte {
+	if value != nil {
+		return appendHeader(b, name, value)
+	}
+	return binary.AppendVarint(appendBytes(b, name), -1)
+}
+
 // ownHeaders reads the event's own headers into e.own. One with a name of ours is left out. It would pass for ours wherever
 // ours is absent, as the mark of a transaction's last event mostly is, and a value that is malformed would make the record
 // one that Parse refuses.

@@ -128,11 +128,13 @@ func (m *Message) header(key, value string) (err error) {
 	return err
 }
 
-// ID returns the id of the event in a record without reading the rest of it.
+// ID returns the id of the event in a record without reading the rest of it. Debezium's records have it in another header.
 func ID(r *kgo.Record) (string, error) {
-	for _, h := range r.Headers {
-		if h.Key == headerID {
-			return string(h.Value), nil
+	for _, name := range []string{headerID, foreignID} {
+		for _, h := range r.Headers {
+			if h.Key == name {
+				return string(h.Value), nil
+			}
 		}
 	}
 	return "", fmt.Errorf("%w at %s/%d offset %d: no %s header", ErrMalformed, r.Topic, r.Partition, r.Offset, headerID)

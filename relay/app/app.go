@@ -65,6 +65,7 @@ func Main() int {
 type commands struct {
 	Run         runCommand     `cmd:"" default:"withargs" help:"Publish the outbox, or stand by while another relay does."`
 	Recover     recoverCommand `cmd:"" help:"Fill the topic up from the outbox table and make the slot anew: after a lost slot, a lost topic or a restored database. Run it while no relay runs; killed, it can be run again."`
+	Adopt       adoptCommand   `cmd:"" help:"Take over from a Debezium connector that was stopped, exactly: find out which events its slot would send that it has published, and have relay run begin behind them."`
 	Doctor      doctorCommand  `cmd:"" help:"Check what a relay with this configuration needs of Postgres and Kafka, and say what is wrong and what mends it. Changes nothing, and may be run beside a relay. Exits with 0, or what relay run would end with: 3 or 4; with 1 if something could not be asked."`
 	Status      statusCommand  `cmd:"" help:"Say which relay is active, how far behind it is, and when the slot would be lost. Changes nothing. Exits with 1 if something is not ready."`
 	Pause       pauseCommand   `cmd:"" help:"Have all relays of the slot publish nothing until relay resume, also those that are started later, and return when none does. Nothing is lost, as long as Postgres keeps the log: relay status says how long."`
@@ -99,6 +100,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.rehearse(intake, stdout)) })
 		}
 		return ops.Ended(cli.Recover.Log("relay", stderr), once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.recover(intake)) }))
+	case "adopt":
+		return once(cli.Adopt.config, stderr, func(r *relay) error {
+			return exitCode(r.session(intake, func(ctx context.Context, s *session) error { return s.adopt(ctx, cli.Adopt.DryRun, stdout) }))
+		})
 	case "doctor":
 		return once(cli.Doctor.config, stderr, func(r *relay) error { return r.examine(intake, stdout, cli.Doctor.JSON) })
 	case "status":
@@ -129,7 +134,7 @@ func once(c config, stderr io.Writer, do func(*relay) error) error {
 }
 
 // newRelay returns an error for a database URL or a security of Kafka that cannot be understood: no new attempt would mend it.
-func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*relay, error) {
+func newRelay(c config, bounds limits, open []checkpoint.Gate, log *slog.Logger) (*relay, error) {
 	if _, err := pgx.ParseConfig(c.DatabaseURL); err != nil || ops.Ambiguous(c.DatabaseURL) {
 		return nil, &ops.ExitError{Code: 2, Err: errors.New("the database URL cannot be understood: want postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
 			"with the characters / @ : # ? % of the password percent-encoded")}
@@ -140,9 +145,13 @@ func newRelay(c config, l limits, open []checkpoint.Gate, log *slog.Logger) (*re
 	if _, err := c.Login(c.DatabaseURL); err != nil {
 		return nil, &ops.ExitError{Code: 2, Err: err}
 	}
+	l, err := c.describe()
+	if err != nil {
+		return nil, &ops.ExitError{Code: 2, Err: err}
+	}
 	registry := ops.Registry()
 	metrics, health := register(registry)
-	return &relay{config: c, limits: l, open: open, log: log, registry: registry, metrics: metrics, health: health}, nil
+	return &relay{config: c, layout: l, limits: bounds, open: open, log: log, registry: registry, metrics: metrics, health: health}, nil
 }
 
 // exitCode says by its code whether starting the relay again can help.
@@ -231,7 +240,7 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 		return err
 	}
 	defer func() { _ = s.database.Close(context.WithoutCancel(ctx)) }() // nothing was written
-	if err := sql.Check(ctx, s.database, sql.Orders); err != nil {
+	if err := s.checkSchema(ctx, s.database); err != nil {
 		return err
 	}
 	if s.kafka, err = publish.Connect(r.config.Brokers, r.config.Security, r.log); err != nil {
@@ -255,6 +264,14 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 		}
 	}()
 	return do(ctx, s)
+}
+
+// checkSchema looks whether the migrations are there that the relay needs, in the orders database.
+func (r *relay) checkSchema(ctx context.Context, conn *pgx.Conn) error {
+	if !r.layout.Own {
+		return nil
+	}
+	return sql.Check(ctx, conn, sql.Orders)
 }
 
 // url is of the orders database, with the password as it is now: a standby may have waited for longer than one is valid.

@@ -3,11 +3,13 @@ package app
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // config is what all commands but the health check take.
@@ -20,10 +22,28 @@ type config struct {
 	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
 	Topic          string   `help:"Topic to publish to (${default})." env:"TOPIC" default:"food-orders"`
 	Slot           string   `help:"Replication slot (${default}). Relays with the same slot stand by for each other." env:"RELAY_SLOT" default:"food_orders"`
+	Outbox         string   `help:"File that describes another outbox than the food orders': the JSON of a Debezium connector with its outbox event router. It names the tables, the publication and the slot, and the topics; then --topic and --slot have no effect. See docs/outbox.md." env:"RELAY_OUTBOX" type:"existingfile" placeholder:"FILE"`
 	Source         string   `help:"Name of the source in the events, ce_source (${default})." env:"RELAY_SOURCE" default:"/orders"`
 	MaxRetainedWAL int64    `name:"max-retained-wal" help:"Not ready while the slot holds back more bytes of log than this (${default})." env:"RELAY_MAX_RETAINED_WAL" default:"1073741824" placeholder:"BYTES"`
 
 	Reason string `help:"Why, in the operator's words; kept in the checkpoint, or with the pause." env:"RELAY_REASON" placeholder:"TEXT"`
+}
+
+// describe reads the layout, and takes from it what it names.
+func (c *config) describe() (*layout.Layout, error) {
+	if c.Outbox == "" {
+		return layout.Own(), nil
+	}
+	file, err := os.ReadFile(c.Outbox)
+	if err != nil {
+		return nil, err
+	}
+	l, err := layout.Connector(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", c.Outbox, err)
+	}
+	c.Topic, c.Slot = l.Name, l.Slot
+	return l, nil
 }
 
 // runCommand is relay run.

@@ -29,7 +29,7 @@ func (r *relay) examine(ctx context.Context, out io.Writer, asJSON bool) error {
 	}
 	report := doctor.Examine(ctx, doctor.Config{
 		DatabaseURL: url, Brokers: r.config.Brokers, Security: r.config.Security,
-		Topic: r.config.Topic, Slot: r.config.Slot, MaxRetainedWAL: r.config.MaxRetainedWAL, Log: r.log,
+		Layout: r.layout, Topics: r.known(ctx), Name: r.config.Topic, Slot: r.config.Slot, MaxRetainedWAL: r.config.MaxRetainedWAL, Log: r.log,
 	})
 	report.Findings = append(report.Findings, r.history(ctx))
 	if asJSON {
@@ -49,6 +49,26 @@ func (r *relay) examine(ctx context.Context, out io.Writer, asJSON bool) error {
 		return &ops.ExitError{Code: 1}
 	}
 	return nil
+}
+
+// known are the topics that events are in, as far as that can be found out.
+func (r *relay) known(ctx context.Context) []string {
+	s := &session{relay: r}
+	if r.layout.Routed() {
+		client, err := publish.Connect(r.config.Brokers, r.config.Security, r.log)
+		if err != nil {
+			return nil // the report will say so
+		}
+		defer client.Close()
+		s.kafka = client
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	names, err := s.topicNames(ctx)
+	if err != nil {
+		return nil // as above
+	}
+	return names
 }
 
 // lookFor bounds what of a look has to wait: for answers, and at the topic's end for a transaction that a relay left open.
@@ -127,13 +147,13 @@ func (r *relay) look(ctx context.Context) (s *session, closeAll func(), err erro
 
 // compare is what a start does behind its fence (I7).
 func (s *session) compare(ctx context.Context, slot bool) (found string, err error) {
-	if s.print, err = wal.Fingerprint(ctx, s.database); err != nil {
+	if s.print, err = wal.Fingerprint(ctx, s.database, s.layout); err != nil {
 		return "", err
 	}
 	if s.source, err = s.identify(ctx); err != nil {
 		return "", err
 	}
-	if s.topic, err = publish.Inspect(ctx, s.kafka, s.config.Topic); err != nil {
+	if err := s.inspect(ctx); err != nil {
 		return "", err
 	}
 	var there bool

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
@@ -27,6 +28,7 @@ func permanent(err error) bool {
 		checkpoint.ErrDamaged,                   // relay recover replaces it
 		checkpoint.ErrTopic,                     // its settings may lose the checkpoint
 		sql.ErrSchema,                           // foodctl migrate
+		backlog.ErrUnordered,                    // relay.order.by must name a column
 		publish.ErrUnusable,                     // a missing topic, an old broker
 		wal.ErrPublication,                      // events may be missing from it
 		kerr.MessageTooLarge,                    // the broker's limit is lower than the topic says

@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
-	"slices"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +20,7 @@ const visibleWithin = 5 * time.Second
 // checkHanging refuses topics that nobody can read to their end. It comes before anything is read of them, which would
 // wait for ever.
 func (s *session) checkHanging(ctx context.Context) error {
-	hanging, err := publish.FindHanging(ctx, s.kafka, s.topic.Name, s.checkpointTopic())
+	hanging, err := publish.FindHanging(ctx, s.kafka, append(s.names(), s.checkpointTopic())...)
 	if err != nil || len(hanging) == 0 {
 		return err
 	}
@@ -33,7 +33,7 @@ func (s *session) checkHanging(ctx context.Context) error {
 
 // endHanging aborts what checkHanging refuses.
 func (s *session) endHanging(ctx context.Context) error {
-	hanging, err := publish.FindHanging(ctx, s.kafka, s.topic.Name, s.checkpointTopic())
+	hanging, err := publish.FindHanging(ctx, s.kafka, append(s.names(), s.checkpointTopic())...)
 	if err != nil {
 		return err
 	}
@@ -75,8 +75,8 @@ func (s *session) check(ctx context.Context) error {
 		return refusal
 	}
 	now.Source.Publication = s.print
-	moved := s.cp.Source != now.Source || s.cp.Target != now.Target || !slices.Equal(s.cp.LastEvents, now.LastEvents)
-	s.cp.Source, s.cp.Target, s.cp.LastEvents = now.Source, now.Target, now.LastEvents
+	moved := s.cp.Source != now.Source || s.cp.Cluster != now.Cluster || !maps.EqualFunc(s.cp.Topics, now.Topics, checkpoint.Ends.Equal)
+	s.cp.Source, s.cp.Cluster, s.cp.Topics = now.Source, now.Cluster, now.Topics
 	if !moved && len(s.open) == 0 {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 		return checkpoint.Observed{}, err
 	}
 	now := checkpoint.Observed{
-		Source: s.position(), Target: s.topic.Target(),
+		Source:     s.position(),
 		SlotUsable: slot.Usable, SlotStatus: slot.Status, Confirmed: slot.Confirmed, Flushed: slot.Flushed,
 	}
 	if now.Source.Timeline != s.cp.Source.Timeline {
@@ -118,10 +118,13 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 			return now, err
 		}
 	}
-	if now.LastEvents, err = s.lastEvents(ctx); err != nil {
+	if now.Cluster, err = s.cluster(ctx); err != nil {
 		return now, err
 	}
-	now.Missing, err = missing(ctx, s.database, s.cp.LastEvents)
+	if now.Topics, err = s.ends(ctx); err != nil || !s.layout.Own {
+		return now, err // of another's tables, rows may be deleted
+	}
+	now.Missing, err = missing(ctx, s.database, s.cp.Last())
 	return now, err
 }
 
@@ -142,10 +145,9 @@ WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.id = e.id)`
 
 // missing returns the events that the outbox table does not have, and goes on not to have.
 func missing(ctx context.Context, conn *pgx.Conn, events []string) ([]string, error) {
-	known := slices.DeleteFunc(slices.Clone(events), func(id string) bool { return id == "" })
 	deadline := time.Now().Add(visibleWithin)
 	for {
-		rows, err := conn.Query(ctx, selectMissing, known)
+		rows, err := conn.Query(ctx, selectMissing, events)
 		if err != nil {
 			return nil, fmt.Errorf("look for the last events: %w", err)
 		}

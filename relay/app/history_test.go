@@ -88,7 +88,7 @@ var harms = []harm{
 		s.exec("CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert')")
 	}, checkpoint.GatePublication, true},
 	{"published event gone from the table", func(s *system) {
-		s.exec("DELETE FROM outbox WHERE id::text = ANY ($1)", s.checkpoint().LastEvents)
+		s.exec("DELETE FROM outbox WHERE id::text = ANY ($1)", s.checkpoint().Last())
 	}, checkpoint.GateCanary, false},
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,6 +16,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
@@ -36,24 +38,25 @@ const slotFree = 7 * time.Second
 // from before its first step to after its last that it must be. Were the slot made before that is written, a crash between
 // the two would leave a slot that looks like a relay's whose checkpoint was lost.
 func (s *session) load(ctx context.Context, reason string) error {
+	if err := s.checkOrder(ctx, reason); err != nil {
+		return err
+	}
 	consistent, table, err := s.remakeSlot(ctx, reason)
 	if err != nil {
 		return err
 	}
 	defer table.Close(context.WithoutCancel(ctx))
+	if err := s.route(ctx, table); err != nil {
+		return err
+	}
 	published, err := s.published(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.checkPhantoms(ctx, table, published); err != nil {
-		return err
-	}
-	total, err := table.Count(ctx)
-	if err != nil {
-		return err
-	}
 	s.cp.Events = int64(len(published))
-	if err := s.fill(ctx, table, published, total); err != nil {
+	if first := reason == ""; first && s.layout.Fresh {
+		s.log.Info("what the outbox held before is left out", "reason", "snapshot.mode")
+	} else if err := s.fill(ctx, table, published); err != nil {
 		return err
 	}
 	crash.At(crash.LoadEnded)
@@ -69,15 +72,36 @@ func (s *session) load(ctx context.Context, reason string) error {
 	return nil
 }
 
+// checkOrder refuses a first start that could not publish what is in the table, before there is a slot that holds back the log.
+func (s *session) checkOrder(ctx context.Context, reason string) error {
+	if s.layout.Order != "" || s.layout.Fresh || reason != "" {
+		return nil
+	}
+	for _, t := range s.layout.Tables {
+		var rows bool
+		if err := s.database.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+t.Quoted()+")").Scan(&rows); err != nil {
+			return fmt.Errorf("look into %s: %w", t, err)
+		}
+		if rows {
+			return backlog.ErrUnordered
+		}
+	}
+	return nil
+}
+
 // announce commits that a load runs.
 func (s *session) announce(ctx context.Context, reason string) error {
-	last, err := s.lastEvents(ctx)
+	ends, err := s.ends(ctx)
+	if err != nil {
+		return err
+	}
+	cluster, err := s.cluster(ctx)
 	if err != nil {
 		return err
 	}
 	s.cp = checkpoint.Record{
-		Format: checkpoint.Format, Phase: checkpoint.Loading, Slot: s.config.Slot,
-		Source: s.position(), Target: s.topic.Target(), LastEvents: last, Reason: reason,
+		Format: s.format(), Phase: checkpoint.Loading, Slot: s.config.Slot,
+		Source: s.position(), Cluster: cluster, Topics: ends, Reason: reason,
 	}
 	if err := s.producer.Begin(); err != nil {
 		return err
@@ -112,7 +136,7 @@ func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *b
 		_ = conn.Close(ctx)
 		return 0, nil, err
 	}
-	stream, err := wal.Open(ctx, conn, s.config.Slot)
+	stream, err := wal.Open(ctx, conn, s.config.Slot, s.layout)
 	if err != nil {
 		table.Close(ctx)
 		return 0, nil, err
@@ -146,7 +170,7 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 	if err != nil {
 		return 0, nil, err
 	}
-	table, err := backlog.Open(ctx, url, snapshot)
+	table, err := backlog.Open(ctx, url, snapshot, s.layout)
 	return consistent, table, err
 }
 
@@ -170,44 +194,65 @@ func eventKey(id []byte) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// published reads which events the topic has. It refuses a topic whose beginning is gone: what was deleted there cannot
+// published reads which events the topics have. It refuses a topic whose beginning is gone: what was deleted there cannot
 // be told from what was never published.
 func (s *session) published(ctx context.Context) (eventSet, error) {
-	partitions, _, err := tail.Open(ctx, s.kafka, s.topic.Name)
-	if err != nil {
-		return nil, err
-	}
 	set := make(eventSet)
+	for _, name := range s.names() {
+		if err := s.addPublished(ctx, s.topics[name], set); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+func (s *session) addPublished(ctx context.Context, of publish.Topic, set eventSet) error {
+	partitions, _, err := tail.Open(ctx, s.kafka, of.Name)
+	if err != nil {
+		return err
+	}
 	for n, p := range partitions {
 		if p.Start > 0 {
-			return nil, &checkpoint.Refusal{
+			return &checkpoint.Refusal{
 				Gate:   checkpoint.GateTopic,
-				Found:  fmt.Sprintf("partition %d of %s begins at offset %d: records were deleted, and which events they were cannot be known", n, s.topic.Name, p.Start),
+				Found:  fmt.Sprintf("partition %d of %s begins at offset %d: records were deleted, and which events they were cannot be known", n, of.Name, p.Start),
 				Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
 			}
 		}
 		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
 			id, err := topic.ID(r)
 			set[eventKey([]byte(id))] = struct{}{}
-			if own := s.topic.Partition(r.Key); err == nil && own != n {
+			if own := of.Partition(r.Key); err == nil && own != n {
 				err = &checkpoint.Refusal{
 					Gate:   checkpoint.GateTopic,
-					Found:  fmt.Sprintf("event %s is in partition %d, its order's later ones would go to %d: partitions were added to %s", id, n, own, s.topic.Name),
+					Found:  fmt.Sprintf("event %s is in partition %d, its order's later ones would go to %d: partitions were added to %s", id, n, own, of.Name),
 					Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
 				}
 			}
 			return err
 		})
 		if err != nil {
-			return nil, foreign(err)
+			return foreign(err)
 		}
 	}
-	return set, nil
+	return nil
 }
 
-// checkPhantoms refuses a topic with events that the table does not have.
+// route makes the topics known that the table's rows are routed to.
+func (s *session) route(ctx context.Context, table *backlog.Reader) error {
+	if !s.layout.Routed() {
+		return nil
+	}
+	names := make(map[string]bool)
+	if err := table.Routes(ctx, func(value []byte) { names[s.layout.Topic(string(value))] = true }); err != nil {
+		return err
+	}
+	return s.found(ctx, maps.Keys(names))
+}
+
+// checkPhantoms refuses a topic with events that the table does not have. From tables that are not ours, rows may be deleted.
 func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, published eventSet) error {
-	if len(published) == 0 {
+	if len(published) == 0 || !s.layout.Own {
 		return nil
 	}
 	known := 0
@@ -227,12 +272,22 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 	}
 }
 
-// fill publishes the rows of the table that the topic does not have.
-func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet, total int64) error {
+// fill publishes the rows of the table that the topics do not have.
+func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
+	if err := s.checkPhantoms(ctx, table, published); err != nil {
+		return err
+	}
+	total, err := table.Count(ctx)
+	if err != nil {
+		return err
+	}
 	f := &filling{session: s, total: total, said: time.Now()}
-	err := table.Rows(ctx, func(row outbox.Row) error {
+	err = table.Rows(ctx, func(row outbox.Row) error {
 		if _, there := published[eventKey(row.ID)]; there {
 			return nil
+		}
+		if err := table.Ordered(); err != nil {
+			return err
 		}
 		return f.add(ctx, row)
 	})
@@ -258,9 +313,12 @@ func (f *filling) add(ctx context.Context, row outbox.Row) error {
 		}
 		f.began = time.Now()
 	}
-	at, err := row.Time()
-	if err != nil {
-		return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
+	at := time.Now() // of a row that does not say: when it was committed is not known any more
+	if row.OccurredAt != nil {
+		var err error
+		if at, err = row.Time(); err != nil {
+			return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
+		}
 	}
 	n, err := f.producer.Add(ctx, row, topic.Source{Committed: at})
 	if err != nil {

@@ -131,5 +131,5 @@ func (m *metrics) committed(b batch, took time.Duration, cp checkpoint.Record) {
 // reached tells how far the topic has come.
 func (m *metrics) reached(cp checkpoint.Record) {
 	m.checkpointLSN.Set(float64(cp.At.End))
-	m.seen.last.Store(&cp.LastEvents)
+	m.seen.last.Store(&cp)
 }

@@ -95,7 +95,9 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 		s.metrics.seen.slot.Store(&slotSeen{slot, now, s.metrics.seen.pace.to(slot.Flushed, now)})
 		s.health.Set(healthWAL, s.held(slot))
 	}
-	s.metrics.seen.count(ctx, conn)
+	if s.layout.Own { // others' tables have no number to count by
+		s.metrics.seen.count(ctx, conn)
+	}
 	if interrupt := s.interrupt.Load(); interrupt != nil {
 		p, err := findPause(ctx, conn, s.config.Slot)
 		if err != nil {

@@ -15,6 +15,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // TestTheFenceComesBeforeTheCheckpointIsRead_I6: a predecessor that is still alive commits once more at the last moment at
@@ -62,6 +64,7 @@ func (s *system) predecessor() (commit func()) {
 		Brokers:         s.config.Brokers,
 		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
 		CheckpointTopic: checkpoint.Topic(s.config.Topic, s.config.Slot),
+		Layout:          layout.Own(),
 		Log:             slog.New(slog.DiscardHandler),
 	}, info)
 	if err != nil {
@@ -91,7 +94,7 @@ func (s *system) next() (begin, row, end wal.Message) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	stream, err := wal.Open(ctx, conn, s.config.Slot)
+	stream, err := wal.Open(ctx, conn, s.config.Slot, layout.Own())
 	if err != nil {
 		s.t.Fatal(err)
 	}

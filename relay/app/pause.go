@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
-	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
 // pauseCommand is relay pause.
@@ -47,6 +47,10 @@ func (p *paused) Error() string {
 	return fmt.Sprintf("paused since %s: %s; relay resume lets it go on", p.since.Format(time.RFC3339), p.reason)
 }
 
+// Of a database that is not ours, the table may not be there. To try and fail would be an error in the server's log each time.
+const pausesExist = `
+SELECT to_regclass('relay_pauses') IS NOT NULL`
+
 const selectPause = `
 SELECT reason, paused_at
 FROM relay_pauses
@@ -54,6 +58,13 @@ WHERE slot = $1`
 
 // findPause returns nil if the slot's relays may publish.
 func findPause(ctx context.Context, conn *pgx.Conn, slot string) (*paused, error) {
+	var exist bool
+	if err := conn.QueryRow(ctx, pausesExist).Scan(&exist); err != nil {
+		return nil, fmt.Errorf("is publishing paused: %w", err)
+	}
+	if !exist {
+		return nil, nil //nolint:nilnil // not paused
+	}
 	var p paused
 	switch err := conn.QueryRow(ctx, selectPause, slot).Scan(&p.reason, &p.since); {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -113,6 +124,15 @@ func (s *session) untilResumed(ctx context.Context, p *paused) (err error) {
 	return nil
 }
 
+// noTable says whether pauses have no table, as in a database that is not ours.
+func noTable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42P01" // undefined_table
+}
+
+var errNoPauses = errors.New("a pause is kept in a table that this database does not have: CREATE TABLE relay_pauses (slot text PRIMARY KEY, " +
+	"reason text NOT NULL, paused_at timestamptz NOT NULL DEFAULT now()); and grant the relay's role SELECT, INSERT and DELETE on it; or stop the relays")
+
 const insertPause = `
 INSERT INTO relay_pauses (slot, reason)
 VALUES ($1, $2)
@@ -122,7 +142,11 @@ ON CONFLICT DO NOTHING`
 // published had at hand is committed then, or given up; of what was given up, Kafka may still commit what it was asked to.
 func (r *relay) pause(ctx context.Context, out io.Writer) error {
 	return r.ask(ctx, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, insertPause, r.config.Slot, r.config.Reason); err != nil {
+		_, err := conn.Exec(ctx, insertPause, r.config.Slot, r.config.Reason)
+		if noTable(err) {
+			return errNoPauses
+		}
+		if err != nil {
 			return fmt.Errorf("pause: %w", err)
 		}
 		p, err := findPause(ctx, conn, r.config.Slot)
@@ -169,7 +193,7 @@ func (r *relay) resume(ctx context.Context, out io.Writer) error {
 	return r.ask(ctx, func(conn *pgx.Conn) error {
 		done, err := conn.Exec(ctx, deletePause, r.config.Slot)
 		switch {
-		case err != nil:
+		case err != nil && !noTable(err):
 			return fmt.Errorf("resume: %w", err)
 		case done.RowsAffected() == 0:
 			fmt.Fprintf(out, "Slot %s was not paused.\n", r.config.Slot)
@@ -188,7 +212,7 @@ func (r *relay) ask(ctx context.Context, do func(*pgx.Conn) error) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // each statement is committed
-	if err := sql.Check(ctx, conn, sql.Orders); err != nil {
+	if err := r.checkSchema(ctx, conn); err != nil {
 		return err
 	}
 	return do(conn)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -87,10 +88,10 @@ func (r *relay) rehearse(ctx context.Context, out io.Writer) error {
 	if err := s.rehearseSlot(ctx, out); err != nil {
 		return err
 	}
-	if s.topic, err = publish.Inspect(ctx, s.kafka, s.config.Topic); err != nil {
+	if err := s.inspect(ctx); err != nil {
 		return err
 	}
-	hanging, err := publish.FindHanging(ctx, s.kafka, s.topic.Name)
+	hanging, err := publish.FindHanging(ctx, s.kafka, s.names()...)
 	if err != nil {
 		return err
 	}
@@ -124,10 +125,37 @@ func (s *session) rehearseSlot(ctx context.Context, out io.Writer) error {
 // rehearseLoad counts. The topic is read before the table: the other way round, what is published meanwhile would be taken for
 // events that the table does not have.
 func (s *session) rehearseLoad(ctx context.Context, out io.Writer) error {
+	if err := s.withTable(ctx, s.route); err != nil {
+		return err
+	}
 	published, err := s.published(ctx)
 	if err != nil {
 		return err
 	}
+	return s.withTable(ctx, func(ctx context.Context, table *backlog.Reader) error {
+		if err := s.checkPhantoms(ctx, table, published); err != nil {
+			return err
+		}
+		total, lacking := 0, 0
+		err := table.IDs(ctx, func(id []byte) {
+			total++
+			if _, there := published[eventKey(id)]; !there {
+				lacking++
+			}
+		})
+		if err == nil && lacking > 0 {
+			err = table.Ordered()
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  publish %d of the %d events in the outbox table; %s has the others\n", lacking, total, strings.Join(s.names(), ", "))
+		return nil
+	})
+}
+
+// withTable has do read the table as it is now.
+func (s *session) withTable(ctx context.Context, do func(context.Context, *backlog.Reader) error) error {
 	tx, err := s.database.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return err
@@ -141,18 +169,10 @@ func (s *session) rehearseLoad(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	table, err := backlog.Open(ctx, url, snapshot)
+	table, err := backlog.Open(ctx, url, snapshot, s.layout)
 	if err != nil {
 		return err
 	}
 	defer table.Close(context.WithoutCancel(ctx))
-	if err := s.checkPhantoms(ctx, table, published); err != nil {
-		return err
-	}
-	total, err := table.Count(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "  publish %d of the %d events in the outbox table; %s has the others\n", total-int64(len(published)), total, s.topic.Name)
-	return nil
+	return do(ctx, table)
 }

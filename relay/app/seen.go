@@ -2,13 +2,13 @@ package app
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -19,10 +19,10 @@ const staleAfter = 30 * time.Second
 // seen is what the relay has seen of the slot and the outbox, as metrics. What it has not seen lately it does not export:
 // an old number would look like a standstill, and a zero like a slot that is about to be lost.
 type seen struct {
-	slot    atomic.Pointer[slotSeen]    // nil: there is none
-	pending atomic.Pointer[pendingSeen] // nil: not known
-	last    atomic.Pointer[[]string]    // the last event of each partition; nil while another relay knows it, or none
-	pace    pace                        // of the server's log; the monitor's
+	slot    atomic.Pointer[slotSeen]          // nil: there is none
+	pending atomic.Pointer[pendingSeen]       // nil: not known
+	last    atomic.Pointer[checkpoint.Record] // how far the topic has come; nil while another relay knows it, or none
+	pace    pace                              // of the server's log; the monitor's
 }
 
 type slotSeen struct {
@@ -93,9 +93,8 @@ func (s *seen) count(ctx context.Context, conn *pgx.Conn) {
 		s.pending.Store(nil)
 		return
 	}
-	published := slices.DeleteFunc(slices.Clone(*last), func(id string) bool { return id == "" })
 	p := pendingSeen{at: time.Now()}
-	if err := conn.QueryRow(ctx, selectPending, published).Scan(&p.events, &p.age); err != nil {
+	if err := conn.QueryRow(ctx, selectPending, last.Last()).Scan(&p.events, &p.age); err != nil {
 		return // what was seen before grows stale
 	}
 	p.age = max(0, p.age) // the clocks are two machines'

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
@@ -24,6 +27,7 @@ import (
 // relay is what outlives its sessions.
 type relay struct {
 	config   config
+	layout   *layout.Layout
 	limits   limits
 	open     []checkpoint.Gate // opened by the operator, for config.Reason
 	log      *slog.Logger
@@ -44,9 +48,9 @@ type session struct {
 	database *pgx.Conn // for questions; the stream has a connection of its own
 	kafka    *kgo.Client
 	source   wal.Identity
-	print    string // the publication's fingerprint
-	topic    publish.Topic
-	slot     *held // nil while there is no slot
+	print    string                   // the publication's fingerprint
+	topics   map[string]publish.Topic // that events are in; where rows are routed, those that are known so far
+	slot     *held                    // nil while there is no slot
 	producer *publish.Producer
 	cp       checkpoint.Record
 }
@@ -107,13 +111,17 @@ func until(ctx, intake context.Context) (context.Context, func()) {
 
 // fence takes the transactional id over.
 func (s *session) fence(ctx context.Context) (err error) {
-	if s.print, err = wal.Fingerprint(ctx, s.database); err != nil {
+	if s.print, err = wal.Fingerprint(ctx, s.database, s.layout); err != nil {
 		return err
 	}
-	if s.topic, err = publish.Inspect(ctx, s.kafka, s.config.Topic); err != nil {
+	if err := s.inspect(ctx); err != nil {
 		return err
 	}
-	if err := checkpoint.EnsureTopic(ctx, s.kafka, s.checkpointTopic(), s.topic.Replicas, s.topic.MinISR); err != nil {
+	replicas, minISR, err := s.strength(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.EnsureTopic(ctx, s.kafka, s.checkpointTopic(), replicas, minISR); err != nil {
 		return err
 	}
 	s.producer, err = publish.Open(ctx, publish.Config{
@@ -122,9 +130,10 @@ func (s *session) fence(ctx context.Context) (err error) {
 		// As the checkpoint topic's name: whoever could write that topic is fenced, whichever database it reads.
 		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
 		CheckpointTopic: s.checkpointTopic(),
+		Layout:          s.layout,
 		Source:          s.config.Source,
 		Log:             s.log,
-	}, s.topic)
+	}, slices.Collect(maps.Values(s.topics))...)
 	crash.At(crash.Fenced)
 	return err
 }
@@ -137,6 +146,11 @@ func (s *session) restore(ctx context.Context) error {
 	}
 	crash.At(crash.Restored)
 	s.cp = cp
+	for name := range cp.Topics {
+		if _, known := s.topics[name]; !known { // another relay found it after this one had looked
+			return fmt.Errorf("topic %s is new in the checkpoint", name)
+		}
+	}
 	if refusal := s.incomplete(found, s.slot != nil); refusal != nil {
 		return refusal
 	}
@@ -153,7 +167,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.metrics.reached(s.cp)
 	s.metrics.is(roleActive)
 	s.health.Set(healthRelay, nil)
-	s.log.Info("publishing", "topic", s.topic.Name, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
+	s.log.Info("publishing", "topic", s.config.Topic, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
 	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
 	err := p.run(ctx, intake)
 	if err != nil && (p.batch.events > 0 || len(p.ending) > 0) {
@@ -162,27 +176,26 @@ func (s *session) pump(ctx, intake context.Context) error {
 	if errors.Is(err, kerr.MessageTooLarge) {
 		return s.lowered(ctx, err)
 	}
-	return err
+	return foreign(err) // of a topic that was found meanwhile
 }
 
 // lowered turns the brokers' refusal of a record batch into an error that passes, if the topic's limit was lowered since it
 // was read: the next session keeps to the new one. If it was not, the brokers' own limit is lower than the topic says.
 func (s *session) lowered(ctx context.Context, err error) error {
-	now, failed := publish.Inspect(ctx, s.kafka, s.config.Topic)
-	if failed != nil || now.MaxMessageBytes >= s.topic.MaxMessageBytes {
-		return errors.Join(err, failed)
+	for name, was := range s.topics {
+		now, failed := publish.Inspect(ctx, s.kafka, name)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		if now.MaxMessageBytes < was.MaxMessageBytes {
+			return fmt.Errorf("max.message.bytes of topic %s was lowered to %d", name, now.MaxMessageBytes)
+		}
 	}
-	return fmt.Errorf("max.message.bytes of topic %s was lowered to %d", s.config.Topic, now.MaxMessageBytes)
+	return err
 }
 
 func (s *session) checkpointTopic() string {
 	return checkpoint.Topic(s.config.Topic, s.config.Slot)
-}
-
-// lastEvents is what each partition ends in now.
-func (s *session) lastEvents(ctx context.Context) ([]string, error) {
-	last, err := publish.LastEvents(ctx, s.kafka, s.topic.Name)
-	return last, foreign(err)
 }
 
 // foreign refuses a record that no relay wrote.

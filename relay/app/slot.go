@@ -52,7 +52,7 @@ func (s *session) attempt(ctx context.Context) error {
 		_ = conn.Close(ctx)
 		return err
 	}
-	stream, err := wal.Open(ctx, conn, s.config.Slot)
+	stream, err := wal.Open(ctx, conn, s.config.Slot, s.layout)
 	if err != nil {
 		return err
 	}

@@ -194,8 +194,11 @@ func (s *session) seeCheckpoint(ctx context.Context, now *status, end outbox.LSN
 	if end > cp.At.End {
 		now.Behind.Bytes = int64(end - cp.At.End)
 	}
+	if !s.layout.Own { // there is no number to count them by
+		return nil
+	}
 	var seen seen
-	seen.last.Store(&cp.LastEvents)
+	seen.last.Store(&cp)
 	seen.count(ctx, s.database)
 	if p := seen.pending.Load(); p != nil {
 		now.Behind.Events, now.Behind.Age = &p.events, &p.age

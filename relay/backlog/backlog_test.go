@@ -17,6 +17,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -83,7 +84,7 @@ func (s *table) export() string {
 
 func (s *table) open(snapshot string) *backlog.Reader {
 	s.t.Helper()
-	r, err := backlog.Open(s.t.Context(), s.url, snapshot)
+	r, err := backlog.Open(s.t.Context(), s.url, snapshot, layout.Own())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestContextEndsTheReading(t *testing.T) {
 func TestSnapshotThatIsGoneIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	if r, err := backlog.Open(t.Context(), s.url, "00000003-0000001B-1"); err == nil || !strings.Contains(err.Error(), "00000003-0000001B-1") {
+	if r, err := backlog.Open(t.Context(), s.url, "00000003-0000001B-1", layout.Own()); err == nil || !strings.Contains(err.Error(), "00000003-0000001B-1") {
 		t.Errorf("got %v, %v", r, err)
 	}
 }
@@ -232,7 +233,7 @@ func TestPasswordIsInNoError(t *testing.T) {
 		"postgres://relay:hunter2@127.0.0.1:none/orders",
 		"postgres://relay:hunter2@127.0.0.1/orders?sslmode=perhaps",
 	} {
-		if _, err := backlog.Open(t.Context(), url, "x"); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := backlog.Open(t.Context(), url, "x", layout.Own()); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("got %v", err)
 		}
 	}

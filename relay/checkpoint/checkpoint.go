@@ -10,17 +10,19 @@
 package checkpoint
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
-// Format is the version of the record's form. A program refuses a checkpoint of a newer form than it knows: it could not
-// tell what that one promises.
-const Format = 1
+// The versions of the record's form: of a relay that publishes to one topic, and of one whose rows are routed. A program
+// refuses a checkpoint of a newer form than it knows: it could not tell what that one promises.
+const (
+	Format       = 1
+	FormatRouted = 2
+)
 
 // Phase says what a checkpoint's position means.
 type Phase string
@@ -35,22 +37,43 @@ const (
 
 // Record is a checkpoint. Its JSON form is read by others too (foodctl verify): fields are added, never changed.
 type Record struct {
-	Format int    `json:"format"`
-	Phase  Phase  `json:"phase"`
-	Slot   string `json:"slot"`
+	Format int
+	Phase  Phase
+	Slot   string
 
-	Source Source   `json:"source"`
-	Target Target   `json:"target"`
-	At     Position `json:"position"`
+	Source  Source
+	Cluster string // the id of the Kafka cluster
+	Topics  map[string]Ends
+	At      Position
 
-	// LastEvents has, per partition, the id of the last event in the topic; empty for none. Ids are known before the
-	// broker answers, unlike offsets, so that they can be in the same transaction.
-	LastEvents []string `json:"last_events"`
-	Events     int64    `json:"events"` // in the topic, this transaction's included
+	Events int64 // in the topics, this transaction's included
 
-	Reason    string    `json:"reason,omitempty"`    // why an operator loaded anew, last
-	Overrides []string  `json:"overrides,omitempty"` // gates that an operator opened last, each with the reason given
-	WrittenAt time.Time `json:"written_at"`
+	Reason    string   // why an operator loaded anew, last
+	Overrides []string // gates that an operator opened last, each with the reason given
+	WrittenAt time.Time
+}
+
+// Ends is a topic that events are in, and what it ends in.
+type Ends struct {
+	ID string `json:"topic_id"`
+	// Last has, per partition, the id of the last event; empty for none. Ids are known before the broker answers, unlike
+	// offsets, so that they can be in the same transaction.
+	Last []string `json:"last_events"`
+}
+
+// Equal says whether they are the same.
+func (e Ends) Equal(other Ends) bool { return e.ID == other.ID && slices.Equal(e.Last, other.Last) }
+
+// Last returns the ids of the last events of all partitions that have any.
+func (r Record) Last() (ids []string) {
+	for _, name := range slices.Sorted(maps.Keys(r.Topics)) {
+		for _, id := range r.Topics[name].Last {
+			if id != "" {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }
 
 // Source identifies the log that a position is in.
@@ -58,14 +81,6 @@ type Source struct {
 	SystemID    string `json:"system_id"`
 	Timeline    int32  `json:"timeline"`
 	Publication string `json:"publication"` // its fingerprint
-}
-
-// Target identifies the topic that the events are in.
-type Target struct {
-	ClusterID  string `json:"cluster_id"`
-	Topic      string `json:"topic"`
-	TopicID    string `json:"topic_id"`
-	Partitions int    `json:"partitions"`
 }
 
 // Position is how far the source's log has been published.
@@ -92,45 +107,4 @@ func (p Position) reach() outbox.LSN {
 type Partial struct {
 	Commit outbox.LSN `json:"commit_lsn"`
 	Rows   int64      `json:"rows"`
-}
-
-// Marshal returns the record's JSON form.
-func (r Record) Marshal() ([]byte, error) {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("encode checkpoint: %w", err)
-	}
-	return b, nil
-}
-
-// ErrNewer means that a newer relay wrote the checkpoint. ErrDamaged means that it cannot be read.
-var (
-	ErrNewer   = errors.New("the checkpoint is of a newer format")
-	ErrDamaged = errors.New("the checkpoint is damaged")
-)
-
-// Unmarshal reads what Marshal wrote. It refuses a newer format, and a record that is not complete.
-func Unmarshal(b []byte) (Record, error) {
-	var version struct { // looked at first: of a newer format nothing else need be as it is here
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(b, &version); err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if version.Format > Format {
-		return Record{}, fmt.Errorf("%w: it has format %d, this relay knows up to %d: run a newer relay", ErrNewer, version.Format, Format)
-	}
-	var r Record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	switch {
-	case r.Format < 1, r.Phase != Loading && r.Phase != Streaming, len(r.LastEvents) != r.Target.Partitions:
-		return Record{}, fmt.Errorf("%w: format %d, phase %q, %d last events of %d partitions",
-			ErrDamaged, r.Format, r.Phase, len(r.LastEvents), r.Target.Partitions)
-	case r.At.Partial != nil && (r.At.Partial.Rows < 1 || r.At.Partial.Commit < r.At.End):
-		return Record{}, fmt.Errorf("%w: %d rows of transaction %s, everything up to %s",
-			ErrDamaged, r.At.Partial.Rows, r.At.Partial.Commit, r.At.End)
-	}
-	return r, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
@@ -17,10 +18,9 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 func exampleRecord() Record {
 	return Record{
 		Format: Format, Phase: Streaming, Slot: "food_orders",
-		Source:     Source{SystemID: "7711234781068068431", Timeline: 3, Publication: "cafe"},
-		Target:     Target{ClusterID: "cluster", Topic: "food-orders", TopicID: "topic id", Partitions: 3},
-		At:         Position{End: 1000},
-		LastEvents: []string{"a", "", "c"}, Events: 17,
+		Source:  Source{SystemID: "7711234781068068431", Timeline: 3, Publication: "cafe"},
+		Cluster: "cluster", Topics: map[string]Ends{"food-orders": {ID: "topic id", Last: []string{"a", "", "c"}}},
+		At: Position{End: 1000}, Events: 17,
 		WrittenAt: time.Date(2026, 11, 23, 4, 22, 0, 0, time.UTC),
 	}
 }
@@ -30,15 +30,19 @@ func TestUnmarshalReadsWhatMarshalWrote(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[a-z0-9-]{0,12}`)
 		end := outbox.LSN(rapid.Uint64Max(1<<62).Draw(t, "end"))
+		ends := rapid.Custom(func(t *rapid.T) Ends {
+			return Ends{text.Draw(t, "topic id"), rapid.SliceOfN(text, 1, 9).Draw(t, "last")}
+		})
 		want := Record{
-			Format: Format, Phase: rapid.SampledFrom([]Phase{Loading, Streaming}).Draw(t, "phase"), Slot: text.Draw(t, "slot"),
-			Source:     Source{text.Draw(t, "system"), rapid.Int32().Draw(t, "timeline"), text.Draw(t, "publication")},
-			Target:     Target{text.Draw(t, "cluster"), text.Draw(t, "topic"), text.Draw(t, "topic id"), 0},
-			At:         Position{End: end},
-			LastEvents: rapid.SliceOfN(text, 1, 9).Draw(t, "last"), Events: rapid.Int64().Draw(t, "events"),
+			Format: rapid.SampledFrom([]int{Format, FormatRouted}).Draw(t, "format"), Phase: rapid.SampledFrom([]Phase{Loading, Streaming}).Draw(t, "phase"), Slot: text.Draw(t, "slot"),
+			Source:  Source{text.Draw(t, "system"), rapid.Int32().Draw(t, "timeline"), text.Draw(t, "publication")},
+			Cluster: text.Draw(t, "cluster"), Topics: map[string]Ends{text.Draw(t, "topic"): ends.Draw(t, "ends")},
+			At: Position{End: end}, Events: rapid.Int64().Draw(t, "events"),
 			Reason: text.Draw(t, "reason"), WrittenAt: time.UnixMicro(rapid.Int64Range(0, 1<<50).Draw(t, "at")).UTC(),
 		}
-		want.Target.Partitions = len(want.LastEvents)
+		if want.Format == FormatRouted {
+			want.Topics = rapid.MapOfN(text, ends, 1, 4).Draw(t, "topics")
+		}
 		if rapid.Bool().Draw(t, "split") {
 			want.At.Partial = &Partial{Commit: end + outbox.LSN(rapid.Uint32().Draw(t, "commit")), Rows: rapid.Int64Min(1).Draw(t, "rows")}
 		}
@@ -78,9 +82,9 @@ func TestRecordIsJSONWithPositionsAsText(t *testing.T) {
 func TestNewerFormatIsRefusedWhateverElseItHolds_I7(t *testing.T) {
 	t.Parallel()
 	for _, b := range []string{
-		`{"format":2}`,
-		`{"format":2,"phase":"streaming","last_events":[],"position":{"end_lsn":"0/0"}}`,
-		`{"format":3,"phase":7,"position":["0/0"],"last_events":{}}`,
+		`{"format":3}`,
+		`{"format":3,"phase":"streaming","last_events":[],"position":{"end_lsn":"0/0"}}`,
+		`{"format":4,"phase":7,"position":["0/0"],"last_events":{}}`,
 	} {
 		if r, err := Unmarshal([]byte(b)); err == nil || !strings.Contains(err.Error(), "run a newer relay") {
 			t.Errorf("%s: got %+v, %v", b, r, err)
@@ -94,13 +98,11 @@ func TestDamagedRecordIsRefused(t *testing.T) {
 		"no format":                  func(r *Record) { r.Format = 0 },
 		"no phase":                   func(r *Record) { r.Phase = "" },
 		"another phase":              func(r *Record) { r.Phase = "sleeping" },
-		"an event too few":           func(r *Record) { r.LastEvents = r.LastEvents[:2] },
-		"no events":                  func(r *Record) { r.LastEvents = nil },
-		"a partition too few":        func(r *Record) { r.Target.Partitions = 2 },
 		"a part of nothing":          func(r *Record) { r.At.Partial = &Partial{Commit: 2000} },
 		"a part of what is complete": func(r *Record) { r.At.Partial = &Partial{Commit: 999, Rows: 1} },
 	} {
 		r := exampleRecord()
+		r.Format = FormatRouted
 		spoil(&r)
 		b, err := r.Marshal()
 		if err != nil {
@@ -119,10 +121,33 @@ func TestDamagedRecordIsRefused(t *testing.T) {
 			t.Errorf("cut to %s: got %+v", whole[:n], r)
 		}
 	}
-	for _, b := range []string{"null", "[]", "{}", `"x"`, string(whole) + "x", strings.Replace(string(whole), `"0/3E8"`, `"nowhere"`, 1)} {
+	for _, b := range []string{
+		"null", "[]", "{}", `"x"`, string(whole) + "x", strings.Replace(string(whole), `"0/3E8"`, `"nowhere"`, 1),
+		strings.Replace(string(whole), `["a","",`, `["a",`, 1), strings.Replace(string(whole), `"last_events"`, `"first_events"`, 1),
+		strings.Replace(string(whole), `"partitions":3`, `"partitions":2`, 1), strings.Replace(string(whole), `"target"`, `"aim"`, 1),
+	} {
 		if r, err := Unmarshal([]byte(b)); err == nil {
 			t.Errorf("%s: got %+v", b, r)
 		}
+	}
+}
+
+// The form of a relay whose rows are routed. A relay that knows format 1 alone refuses it, by its number.
+func TestRecordOfSeveralTopicsIsOfAnotherFormat(t *testing.T) {
+	t.Parallel()
+	r := exampleRecord()
+	r.Topics["outbox.event.order"] = Ends{"other id", []string{"x"}}
+	if b, err := r.Marshal(); err == nil {
+		t.Errorf("two topics in format 1: %s", b)
+	}
+	r.Format = FormatRouted
+	got, err := r.Marshal()
+	const want = `{"format":2,"phase":"streaming","slot":"food_orders",` +
+		`"source":{"system_id":"7711234781068068431","timeline":3,"publication":"cafe"},"cluster_id":"cluster",` +
+		`"topics":{"food-orders":{"topic_id":"topic id","last_events":["a","","c"]},"outbox.event.order":{"topic_id":"other id","last_events":["x"]}},` +
+		`"position":{"end_lsn":"0/3E8"},"events":17,"written_at":"2026-11-23T04:22:00Z"}`
+	if string(got) != want || err != nil {
+		t.Errorf("got %s, %v\nwant %s", got, err, want)
 	}
 }
 
@@ -140,14 +165,14 @@ func FuzzUnmarshal(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.Format != Format || len(r.LastEvents) != r.Target.Partitions || r.At.Partial != nil && r.At.Partial.Commit < r.At.End {
+		if r.Format > FormatRouted || r.Format == Format && len(r.Topics) != 1 || r.At.Partial != nil && r.At.Partial.Commit < r.At.End {
 			t.Errorf("accepted %+v", r)
 		}
 		again, err := r.Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Unmarshal(again); err != nil || got.At.End != r.At.End || !cmp.Equal(got.Target, r.Target) {
+		if got, err := Unmarshal(again); err != nil || got.At.End != r.At.End || !cmp.Equal(got.Topics, r.Topics, cmpopts.EquateEmpty()) {
 			t.Errorf("%s is read as %+v, %v", again, got, err)
 		}
 	})

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
@@ -58,13 +59,13 @@ const (
 // Observed is what a start found, to be held against the checkpoint.
 type Observed struct {
 	Source      Source
-	Target      Target
+	Cluster     string          // Kafka's
+	Topics      map[string]Ends // those of the checkpoint, with the last committed event of each partition
 	SlotUsable  bool
 	SlotStatus  string
 	Confirmed   outbox.LSN // what the slot was acknowledged up to
 	Flushed     outbox.LSN // the end of the server's log
 	SwitchPoint outbox.LSN // where the server's history left the checkpoint's timeline; 0 if that is no ancestor
-	LastEvents  []string   // per partition, the last committed event in the topic
 	Missing     []string   // of the checkpoint's last events, those that the outbox table does not have
 }
 
@@ -91,12 +92,9 @@ var gates = []struct {
 		return differ("the database cluster is %s, the checkpoint is of %s", now.Source.SystemID, cp.Source.SystemID)
 	}},
 	{GateCluster, remedyTopic, func(cp Record, now Observed) string {
-		return differ("the Kafka cluster is %s, the checkpoint is of %s", now.Target.ClusterID, cp.Target.ClusterID)
+		return differ("the Kafka cluster is %s, the checkpoint is of %s", now.Cluster, cp.Cluster)
 	}},
-	{GateTopic, remedyTopic, func(cp Record, now Observed) string {
-		now.Target.ClusterID = cp.Target.ClusterID // has a gate of its own
-		return differ("the topic is %+v, the checkpoint is of %+v", now.Target, cp.Target)
-	}},
+	{GateTopic, remedyTopic, sameTopics},
 	{GateTimeline, remedyRecover, timeline},
 	{GateSlot, remedyRecover, func(_ Record, now Observed) string {
 		if now.SlotUsable {
@@ -115,21 +113,42 @@ var gates = []struct {
 	{GatePublication, remedyRecover, func(cp Record, now Observed) string {
 		return differ("the publication's fingerprint is %s, the checkpoint is of %s", now.Source.Publication, cp.Source.Publication)
 	}},
-	{GateTail, remedyTail, func(cp Record, now Observed) string {
-		for p := range cp.LastEvents {
-			if p >= len(now.LastEvents) || cp.LastEvents[p] != now.LastEvents[p] {
-				return fmt.Sprintf("partition %d ends in event %q, the checkpoint says %q: records were lost or added by another",
-					p, slices.Concat(now.LastEvents, make([]string, p+1))[p], cp.LastEvents[p])
-			}
-		}
-		return ""
-	}},
+	{GateTail, remedyTail, sameEnds},
 	{GateCanary, remedyRecover, func(_ Record, now Observed) string {
 		if len(now.Missing) == 0 {
 			return ""
 		}
 		return fmt.Sprintf("events %v are in the topic but not in the outbox table: the database was restored from before them", now.Missing)
 	}},
+}
+
+func sameTopics(cp Record, now Observed) string {
+	for _, name := range slices.Sorted(maps.Keys(cp.Topics)) {
+		was := cp.Topics[name]
+		is, there := now.Topics[name]
+		switch {
+		case !there:
+			return fmt.Sprintf("topic %s of the checkpoint is not published to any more", name)
+		case is.ID != was.ID:
+			return fmt.Sprintf("topic %s has the id %s, the checkpoint is of %s: it was made anew", name, is.ID, was.ID)
+		case len(is.Last) != len(was.Last):
+			return fmt.Sprintf("topic %s has %d partitions, the checkpoint is of %d", name, len(is.Last), len(was.Last))
+		}
+	}
+	return ""
+}
+
+func sameEnds(cp Record, now Observed) string {
+	for _, name := range slices.Sorted(maps.Keys(cp.Topics)) {
+		is := now.Topics[name].Last
+		for p, was := range cp.Topics[name].Last {
+			if p >= len(is) || is[p] != was { // fewer, where the gate topic is open
+				return fmt.Sprintf("partition %d of %s ends in event %q, the checkpoint says %q: records were lost or added by another",
+					p, name, slices.Concat(is, make([]string, p+1))[p], was)
+			}
+		}
+	}
+	return ""
 }
 
 func timeline(cp Record, now Observed) string {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -11,9 +12,14 @@ import (
 func unchanged() Observed {
 	cp := exampleRecord()
 	return Observed{
-		Source: cp.Source, Target: cp.Target, SlotUsable: true, SlotStatus: "reserved",
-		Confirmed: cp.At.End, Flushed: cp.At.End, LastEvents: cp.LastEvents,
+		Source: cp.Source, Cluster: cp.Cluster, Topics: cp.Topics, SlotUsable: true, SlotStatus: "reserved",
+		Confirmed: cp.At.End, Flushed: cp.At.End,
 	}
+}
+
+// ends are what the example's topic may be found with.
+func ends(id string, last ...string) map[string]Ends {
+	return map[string]Ends{"food-orders": {ID: id, Last: last}}
 }
 
 // changes close one gate each.
@@ -23,10 +29,9 @@ var changes = []struct {
 	change func(cp *Record, now *Observed)
 }{
 	{"another database cluster", GateSystem, func(_ *Record, now *Observed) { now.Source.SystemID = "other" }},
-	{"another Kafka cluster", GateCluster, func(_ *Record, now *Observed) { now.Target.ClusterID = "other" }},
-	{"topic made anew", GateTopic, func(_ *Record, now *Observed) { now.Target.TopicID = "other" }},
-	{"another topic", GateTopic, func(_ *Record, now *Observed) { now.Target.Topic = "other" }},
-	{"a partition more", GateTopic, func(_ *Record, now *Observed) { now.Target.Partitions++ }},
+	{"another Kafka cluster", GateCluster, func(_ *Record, now *Observed) { now.Cluster = "other" }},
+	{"topic made anew", GateTopic, func(_ *Record, now *Observed) { now.Topics = ends("other", "a", "", "c") }},
+	{"a partition more", GateTopic, func(_ *Record, now *Observed) { now.Topics = ends("topic id", "a", "", "c", "") }},
 	{"a timeline of another family", GateTimeline, func(_ *Record, now *Observed) { now.Source.Timeline = 4 }},
 	{"a timeline that left too early", GateTimeline, func(cp *Record, now *Observed) {
 		now.Source.Timeline, now.SwitchPoint = 4, cp.At.End-1
@@ -44,10 +49,15 @@ var changes = []struct {
 		now.Flushed = 2000
 	}},
 	{"publication made anew", GatePublication, func(_ *Record, now *Observed) { now.Source.Publication = "other" }},
-	{"event lost from the topic", GateTail, func(_ *Record, now *Observed) { now.LastEvents = []string{"before a", "", "c"} }},
-	{"all events lost from a partition", GateTail, func(_ *Record, now *Observed) { now.LastEvents = []string{"a", "", ""} }},
-	{"event of another in the topic", GateTail, func(_ *Record, now *Observed) { now.LastEvents = []string{"a", "b", "c"} }},
-	{"fewer partitions to look at", GateTail, func(_ *Record, now *Observed) { now.LastEvents = []string{"a", ""} }},
+	{"event lost from the topic", GateTail, func(_ *Record, now *Observed) { now.Topics = ends("topic id", "before a", "", "c") }},
+	{"all events lost from a partition", GateTail, func(_ *Record, now *Observed) { now.Topics = ends("topic id", "a", "", "") }},
+	{"event of another in the topic", GateTail, func(_ *Record, now *Observed) { now.Topics = ends("topic id", "a", "b", "c") }},
+	{"event lost from the second of two topics", GateTail, func(cp *Record, now *Observed) {
+		cp.Topics = maps.Clone(cp.Topics)
+		cp.Topics["returns"] = Ends{"id", []string{"x"}}
+		now.Topics = maps.Clone(cp.Topics)
+		now.Topics["returns"] = Ends{"id", []string{""}}
+	}},
 	{"event not in the table", GateCanary, func(_ *Record, now *Observed) { now.Missing = []string{"c"} }},
 }
 
@@ -109,7 +119,7 @@ func TestSameHistoryIsLetThrough_I7(t *testing.T) {
 			now.Source.Timeline, now.SwitchPoint, now.Flushed = 4, 2001, 3000
 		},
 		"nothing was published yet": func(cp *Record, now *Observed) {
-			cp.LastEvents, now.LastEvents = []string{"", "", ""}, []string{"", "", ""}
+			cp.Topics, now.Topics = ends("topic id", "", "", ""), ends("topic id", "", "", "")
 		},
 	} {
 		cp, now := exampleRecord(), unchanged()

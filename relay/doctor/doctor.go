@@ -16,6 +16,7 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // Verdict says what a finding means for the relay.
@@ -77,16 +78,18 @@ type Config struct {
 	DatabaseURL    string // with the password
 	Brokers        []string
 	Security       kafka.Security
-	Topic          string
+	Layout         *layout.Layout
+	Topics         []string // that events are in; none if that depends on the rows, and none was published yet
+	Name           string   // what the checkpoint is called after: the topic, where there is but one
 	Slot           string
 	MaxRetainedWAL int64 // bytes
 	Log            *slog.Logger
 }
 
-func (c Config) checkpointTopic() string { return checkpoint.Topic(c.Topic, c.Slot) }
+func (c Config) checkpointTopic() string { return checkpoint.Topic(c.Name, c.Slot) }
 
 // transactionalID is the one that a relay with this configuration takes over.
-func (c Config) transactionalID() string { return "relay." + c.Topic + "." + c.Slot }
+func (c Config) transactionalID() string { return "relay." + c.Name + "." + c.Slot }
 
 // patience bounds each of the two examinations.
 const patience = 30 * time.Second

@@ -16,6 +16,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -42,8 +43,9 @@ func setupOn(t *testing.T, super, brokers string) *patient {
 	p := &patient{T: t, super: super, role: testenv.Name(t)}
 	p.config = Config{
 		Brokers: strings.Split(brokers, ","), Slot: testenv.Name(t), MaxRetainedWAL: 1 << 30, Log: slog.New(slog.DiscardHandler),
-		Topic: testenv.Topic(t, brokers, topic.Partitions),
+		Layout: layout.Own(),
 	}
+	p.use(testenv.Topic(t, brokers, topic.Partitions))
 	p.sql("CREATE ROLE " + p.role + " LOGIN REPLICATION PASSWORD 'secret' IN ROLE orders_relay")
 	t.Cleanup(func() { p.sql("DROP ROLE " + p.role) })
 	p.config.DatabaseURL = p.as(p.role, "secret")
@@ -53,9 +55,14 @@ func setupOn(t *testing.T, super, brokers string) *patient {
 	}
 	t.Cleanup(client.Close)
 	p.client = client
-	p.alter(p.config.Topic, "retention.ms", "-1")
+	p.alter(p.topic(), "retention.ms", "-1")
 	return p
 }
+
+// use has it publish to a topic.
+func (p *patient) use(topic string) { p.config.Topics, p.config.Name = []string{topic}, topic }
+
+func (p *patient) topic() string { return p.config.Topics[0] }
 
 // as is the database's URL for another login.
 func (p *patient) as(role, password string) string {

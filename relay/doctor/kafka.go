@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,6 +18,7 @@ import (
 type target struct {
 	Config
 
+	Topic     string // the one that is asked about
 	client    *kgo.Client
 	admin     *kadm.Client
 	meta      kadm.Metadata
@@ -51,6 +53,11 @@ var kafkaChecks = []check[*target]{
 	{"auto.create.topics.enable", (*target).autoCreate},
 }
 
+// ofTopic are the checks of one topic, which are made again for each.
+var ofTopic = []string{
+	"topic", "rights to the topic", "replication", "cleanup.policy", "retention", "max.message.bytes", "timestamps", "power loss",
+}
+
 func examineKafka(ctx context.Context, c Config, payload int, checks []check[*target], r *Report) {
 	client, err := publish.Connect(c.Brokers, c.Security, c.Log)
 	if err != nil {
@@ -61,13 +68,21 @@ func examineKafka(ctx context.Context, c Config, payload int, checks []check[*ta
 	}
 	defer client.Close()
 	t := &target{Config: c, client: client, admin: kadm.NewClient(client), payload: payload}
-	if err := t.load(ctx); err != nil {
-		f := t.unreachable(err)
-		f.System, f.Check = Kafka, "brokers"
-		r.Findings = append(r.Findings, f)
-		return
+	topics := c.Topics
+	if len(topics) == 0 { // none is known yet
+		topics = []string{""}
+		checks = slices.DeleteFunc(slices.Clone(checks), func(c check[*target]) bool { return slices.Contains(ofTopic, c.name) })
 	}
-	ask(ctx, r, Kafka, t, checks)
+	for _, t.Topic = range topics {
+		if err := t.load(ctx); err != nil {
+			f := t.unreachable(err)
+			f.System, f.Check = Kafka, "brokers"
+			r.Findings = append(r.Findings, f)
+			return
+		}
+		ask(ctx, r, Kafka, t, checks)
+		checks = slices.DeleteFunc(slices.Clone(checks), func(c check[*target]) bool { return !slices.Contains(ofTopic, c.name) })
+	}
 }
 
 func (t *target) load(ctx context.Context) (err error) {
@@ -79,6 +94,9 @@ func (t *target) load(ctx context.Context) (err error) {
 	}
 	t.meta.Topics = make(kadm.TopicDetails)
 	for _, name := range []string{t.Topic, t.checkpointTopic()} { // one by one: kadm answers for none if one is denied
+		if name == "" {
+			continue
+		}
 		m, err := t.admin.Metadata(kadm.WithAuthorizedOps(ctx), name)
 		switch {
 		case errors.Is(err, kerr.TopicAuthorizationFailed):
@@ -89,7 +107,9 @@ func (t *target) load(ctx context.Context) (err error) {
 			t.meta.Topics[name] = m.Topics[name]
 		}
 	}
-	t.topic, t.unsettled = t.settings(ctx, t.Topic)
+	if t.Topic != "" {
+		t.topic, t.unsettled = t.settings(ctx, t.Topic)
+	}
 	t.keeper, _ = t.settings(ctx, t.checkpointTopic()) // its check says why not
 	configs, err := t.admin.DescribeBrokerConfigs(ctx, t.meta.Brokers.NodeIDs()...)
 	for _, c := range configs {

@@ -18,7 +18,7 @@ import (
 )
 
 func has(key, value string) func(*patient) {
-	return func(p *patient) { p.alter(p.config.Topic, key, value) }
+	return func(p *patient) { p.alter(p.topic(), key, value) }
 }
 
 // keeper makes the checkpoint topic.
@@ -33,7 +33,7 @@ func keeper(partitions int32, settings ...string) func(*patient) {
 }
 
 var topicIlls = []ill{
-	{"no topic", func(p *patient) { p.config.Topic += "_none" }, "topic", Wrong, "there is no topic", 4, true},
+	{"no topic", func(p *patient) { p.use(p.topic() + "_none") }, "topic", Wrong, "there is no topic", 4, true},
 	{"compaction", has("cleanup.policy", "compact"), "cleanup.policy", Wrong, "compact", 4, true},
 	{"retention by age", has("retention.ms", "604800000"), "retention", Warning, "retention.ms=604800000", 0, true},
 	{"retention by size", has("retention.bytes", "1000000"), "retention", Warning, "retention.bytes=1000000", 0, true},
@@ -58,11 +58,11 @@ var topicIlls = []ill{
 		"2 partitions", 4, false,
 	},
 	{
-		"a topic of other partitions", func(p *patient) { p.config.Topic = testenv.Topic(p, strings.Join(p.config.Brokers, ","), 2) },
+		"a topic of other partitions", func(p *patient) { p.use(testenv.Topic(p, strings.Join(p.config.Brokers, ","), 2)) },
 		"topic", Warning, "has 2 partitions", 0, false,
 	},
 	{"a weaker checkpoint topic", func(p *patient) {
-		p.alter(p.config.Topic, "min.insync.replicas", "2")
+		p.alter(p.topic(), "min.insync.replicas", "2")
 		keeper(1, "cleanup.policy", "compact", "min.insync.replicas", "1")(p)
 	}, "checkpoint topic", Warning, "min.insync.replicas=1, the topic 2", 0, true},
 }
@@ -124,8 +124,8 @@ func TestTransactionTimeoutIsWhatTheRelayAsksFor(t *testing.T) {
 			t.Errorf("%s: got %+v, want %s", limit, f, want)
 		}
 		producer, err := publish.Open(t.Context(), publish.Config{
-			Brokers: p.config.Brokers, TransactionalID: p.config.transactionalID(), CheckpointTopic: p.config.Topic, Log: p.config.Log,
-		}, publish.Topic{Name: p.config.Topic, Partitions: 3, MaxMessageBytes: 1 << 20})
+			Brokers: p.config.Brokers, TransactionalID: p.config.transactionalID(), CheckpointTopic: p.topic(), Layout: p.config.Layout, Log: p.config.Log,
+		}, publish.Topic{Name: p.topic(), Partitions: 3, MaxMessageBytes: 1 << 20})
 		if (err == nil) != (want == OK) {
 			t.Errorf("%s: a relay's producer: %v, and the check says %s", limit, err, want)
 		}
@@ -149,9 +149,9 @@ func TestReplicasThatAreTooFewAreFound(t *testing.T) {
 		{3, "3", Warning, "while one is away"},
 	} {
 		p := fake(t, kfake.NumBrokers(3))
-		p.config.Topic = testenv.Name(t)
+		p.use(testenv.Name(t))
 		_, err := kadm.NewClient(p.client).CreateTopic(t.Context(), 3, c.replicas,
-			map[string]*string{"min.insync.replicas": &c.least}, p.config.Topic)
+			map[string]*string{"min.insync.replicas": &c.least}, p.topic())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func login(t *testing.T, acls ...kfake.ACL) *patient {
 	p.client, p.config.Brokers = admin, c.ListenAddrs()
 	p.config.Security = kafka.Security{User: "relay", PasswordFile: file}
 	forever := "-1"
-	p.create(p.config.Topic, 3, map[string]*string{"retention.ms": &forever})
+	p.create(p.topic(), 3, map[string]*string{"retention.ms": &forever})
 	return p
 }
 
@@ -240,7 +240,7 @@ func TestTheRightIsAskedForWithoutHarm_I6(t *testing.T) {
 	t.Parallel()
 	p := setup(t)
 	producer, err := kgo.NewClient(kgo.SeedBrokers(p.config.Brokers...),
-		kgo.TransactionalID(p.config.transactionalID()), kgo.DefaultProduceTopic(p.config.Topic))
+		kgo.TransactionalID(p.config.transactionalID()), kgo.DefaultProduceTopic(p.topic()))
 	if err != nil {
 		t.Fatal(err)
 	}

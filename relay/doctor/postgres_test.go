@@ -56,7 +56,7 @@ var ills = []ill{
 	},
 	{
 		"a column renamed", does("ALTER TABLE outbox RENAME headers TO attributes"), "outbox columns", Wrong,
-		"missing: headers", 4, false,
+		`without the column "headers"`, 4, false,
 	},
 	{"no publication", does("DROP PUBLICATION outbox"), "publication", Wrong, "there is no publication", 4, true},
 	{
@@ -64,11 +64,11 @@ var ills = []ill{
 		"insert, update, want insert", 4, true,
 	},
 	{
-		"another table is published", does("ALTER PUBLICATION outbox ADD TABLE orders"), "publication", Wrong, "2 tables",
+		"another table is published", does("ALTER PUBLICATION outbox ADD TABLE orders"), "publication", Wrong, "the tables [public.orders public.outbox]",
 		4, true,
 	},
 	{
-		"no table is published", does("ALTER PUBLICATION outbox DROP TABLE outbox"), "publication", Wrong, "0 tables", 4,
+		"no table is published", does("ALTER PUBLICATION outbox DROP TABLE outbox"), "publication", Wrong, "the tables []", 4,
 		true,
 	},
 	{

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
@@ -23,6 +24,9 @@ const group = "orders_relay"
 func (s *source) grant() string { return fmt.Sprintf("GRANT %s TO %s;", group, quote(s.role)) }
 
 func (s *source) schema(ctx context.Context) Finding {
+	if !s.Layout.Own {
+		return ok("no migrations are needed: the outbox is described by a file")
+	}
 	err := sql.Check(ctx, s.conn, sql.Orders)
 	var pg *pgconn.PgError
 	switch {
@@ -40,26 +44,38 @@ func (s *source) schema(ctx context.Context) Finding {
 	return unusable(err.Error(), "foodctl migrate --orders-url URL")
 }
 
-// The table is looked up in the catalogue: by its name, whoever has no right to it would not find it.
+// Tables are looked up in the catalogue: by its name, whoever has no right to one would not find it.
 const selectTable = `
 SELECT c.oid, has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = $1 AND n.nspname = 'public'`
+WHERE n.nspname = $1 AND c.relname = $2`
 
-var noTable = unusable("there is no table outbox", "foodctl migrate --orders-url URL")
+// noTable is what is found of a table that is not there.
+func (s *source) noTable(t layout.Table) Finding {
+	if s.Layout.Own {
+		return unusable("there is no table "+t.Name, "foodctl migrate --orders-url URL")
+	}
+	return unusable(fmt.Sprintf("there is no table %s", t), "correct table.include.list, or make the table")
+}
 
 func (s *source) mayRead(ctx context.Context) Finding {
-	var oid uint32
-	var may bool
-	err := s.conn.QueryRow(ctx, selectTable, outbox.Table).Scan(&oid, &may)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return noTable
-	case err != nil:
-		return unknown(err)
-	case !may:
-		return unusable(s.role+" may not read the table outbox, for the gates and recover", s.grant())
+	for _, t := range s.Layout.Tables {
+		var oid uint32
+		var may bool
+		err := s.conn.QueryRow(ctx, selectTable, t.Schema, t.Name).Scan(&oid, &may)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return s.noTable(t)
+		case err != nil:
+			return unknown(err)
+		case !may && s.Layout.Own:
+			return unusable(fmt.Sprintf("%s may not read the table %s, for the gates and recover", s.role, t.Name), s.grant())
+		case !may:
+			return unusable(fmt.Sprintf("%s may not read the table %s, for a first start and recover", s.role, t),
+				fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s;", quote(t.Schema), quote(s.role)),
+				fmt.Sprintf("GRANT SELECT ON %s TO %s;", t.Quoted(), quote(s.role)))
+		}
 	}
 	return ok("granted to %s", s.role)
 }
@@ -71,6 +87,15 @@ WHERE slot = $1`
 
 func (s *source) pause(ctx context.Context) Finding {
 	var reason string
+	if !s.Layout.Own {
+		var exist bool
+		if err := s.conn.QueryRow(ctx, "SELECT to_regclass('relay_pauses') IS NOT NULL").Scan(&exist); err != nil {
+			return unknown(err)
+		}
+		if !exist {
+			return ok("not paused: there is no table for it")
+		}
+	}
 	err := s.conn.QueryRow(ctx, selectPause, s.Slot).Scan(&reason)
 	var pg *pgconn.PgError
 	switch {
@@ -85,117 +110,119 @@ func (s *source) pause(ctx context.Context) Finding {
 }
 
 const selectColumns = `
-SELECT a.attname::text, a.attnotnull
+SELECT a.attname::text, a.attnotnull, a.atttypid::oid
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = $1 AND n.nspname = 'public' AND a.attnum > 0 AND NOT a.attisdropped`
-
-// needed are the columns that the relay decodes.
-var needed = []string{
-	outbox.ColumnSeq, outbox.ColumnID, outbox.ColumnAggregateType, outbox.ColumnAggregateID, outbox.ColumnType,
-	outbox.ColumnVersion, outbox.ColumnPayload, outbox.ColumnHeaders, outbox.ColumnOccurredAt,
-}
+WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped`
 
 func (s *source) columns(ctx context.Context) Finding {
-	rows, err := s.conn.Query(ctx, selectColumns, outbox.Table)
-	if err != nil {
-		return unknown(err)
-	}
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
-		Name    string
-		NotNull bool
-	}])
-	if err != nil {
-		return unknown(err)
-	}
-	if len(columns) == 0 {
-		return noTable
-	}
-	notNull := make(map[string]bool)
-	for _, c := range columns {
-		notNull[c.Name] = c.NotNull
-	}
-	var missing, nullable, remedy []string
-	for _, name := range needed {
-		set, there := notNull[name]
-		switch {
-		case !there:
-			missing = append(missing, name)
-		case !set && name != outbox.ColumnHeaders:
-			nullable = append(nullable, name)
-			remedy = append(remedy, fmt.Sprintf("ALTER TABLE public.outbox ALTER COLUMN %s SET NOT NULL;", quote(name)))
+	var nullable, remedy []string
+	for _, t := range s.Layout.Tables {
+		rows, err := s.conn.Query(ctx, selectColumns, t.Schema, t.Name)
+		if err != nil {
+			return unknown(err)
+		}
+		columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
+			Name    string
+			NotNull bool
+			Type    uint32
+		}])
+		if err != nil {
+			return unknown(err)
+		}
+		if len(columns) == 0 {
+			return s.noTable(t)
+		}
+		var fields []layout.Field
+		notNull := make(map[string]bool)
+		for _, c := range columns {
+			fields = append(fields, layout.Field{Name: c.Name, Type: c.Type})
+			notNull[c.Name] = c.NotNull
+		}
+		if _, err := s.Layout.Bind(t.String(), fields); err != nil {
+			return unusable(err.Error(), s.giveColumns())
+		}
+		for _, name := range s.Layout.NotNull() {
+			if !notNull[name] {
+				nullable = append(nullable, name)
+				remedy = append(remedy, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL;", t.Quoted(), quote(name)))
+			}
 		}
 	}
-	switch {
-	case len(missing) > 0:
-		return unusable("missing: "+strings.Join(missing, ", "),
-			"foodctl migrate --orders-url URL, or give the column its name again")
-	case len(nullable) > 0:
-		return warning("may be NULL: "+strings.Join(nullable, ", ")+"; the relay halts at a row where one is",
-			remedy...)
+	if len(nullable) > 0 {
+		return warning("may be NULL: "+strings.Join(nullable, ", ")+"; the relay halts at a row where one is", remedy...)
 	}
 	return ok("all there, NOT NULL where they must be")
+}
+
+func (s *source) giveColumns() string {
+	if s.Layout.Own {
+		return "foodctl migrate --orders-url URL, or give the column its name again"
+	}
+	return "name the columns in the file (table.field.event.*, route.by.field, table.fields.additional.placement), or change the table"
 }
 
 const selectPublication = `
 SELECT p.puballtables OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid),
        concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
                  CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END),
-       coalesce((SELECT array_agg(c.relname::text)
+       coalesce((SELECT array_agg(concat_ws('.', n.nspname, c.relname) ORDER BY n.nspname, c.relname)
                  FROM pg_publication_rel r
                  JOIN pg_class c ON c.oid = r.prrelid
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
                  WHERE r.prpubid = p.oid), '{}'),
        coalesce((SELECT string_agg(t.rowfilter, ', ') FROM pg_publication_tables t WHERE t.pubname = p.pubname), ''),
-       coalesce((SELECT t.attnames::text[]
-                 FROM pg_publication_tables t
-                 WHERE t.pubname = p.pubname AND t.tablename = $2), '{}')
+       coalesce((SELECT array_agg(w.name)
+                 FROM unnest($2::text[]) AS w (name)
+                 WHERE EXISTS (SELECT FROM pg_publication_tables t
+                               WHERE t.pubname = p.pubname AND NOT w.name = ANY (t.attnames))), '{}')
 FROM pg_publication p
 WHERE p.pubname = $1`
 
-const (
-	makePublication  = "CREATE PUBLICATION outbox FOR TABLE public.outbox WITH (publish = 'insert');"
-	dropPublication  = "DROP PUBLICATION outbox;"
-	narrowToTable    = "ALTER PUBLICATION outbox SET TABLE public.outbox;"
-	narrowToInserts  = "ALTER PUBLICATION outbox SET (publish = 'insert');"
-	recoverAfterThis = "relay recover --reason '...', if a relay has published from here: what was written meanwhile " +
-		"may be missing (gate publication)"
-)
+const recoverAfterThis = "relay recover --reason '...', if a relay has published from here: what was written meanwhile " +
+	"may be missing (gate publication)"
 
 func (s *source) publication(ctx context.Context) Finding {
+	var quoted []string
+	for _, t := range s.Layout.Tables {
+		quoted = append(quoted, t.Quoted())
+	}
+	name, all := quote(s.Layout.Publication), strings.Join(quoted, ", ")
+	create := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = 'insert');", name, all)
+	drop := fmt.Sprintf("DROP PUBLICATION %s;", name)
+	narrow := fmt.Sprintf("ALTER PUBLICATION %s SET TABLE %s;", name, all)
+
 	var wide bool
 	var publishes, filter string
-	var tables, attributes []string
-	err := s.conn.QueryRow(ctx, selectPublication, outbox.Publication, outbox.Table).Scan(&wide, &publishes, &tables,
-		&filter, &attributes)
+	var tables, hidden []string
+	err := s.conn.QueryRow(ctx, selectPublication, s.Layout.Publication, s.Layout.Columns()).Scan(&wide, &publishes, &tables,
+		&filter, &hidden)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return unusable("there is no publication outbox", makePublication, recoverAfterThis)
+		return unusable("there is no publication "+s.Layout.Publication, create, recoverAfterThis)
 	case err != nil:
 		return unknown(err)
 	case wide:
-		return unusable("it is for all tables, or all of a schema", dropPublication, makePublication, recoverAfterThis)
+		return unusable("it is for all tables, or all of a schema", drop, create, recoverAfterThis)
 	case publishes != "insert":
 		return unusable("it publishes "+publishes+", want insert alone: pruning must not reach the stream",
-			narrowToInserts)
-	case !slices.Equal(tables, []string{outbox.Table}):
-		return unusable(fmt.Sprintf("it holds %d tables %v, want outbox alone", len(tables), tables), narrowToTable)
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert');", name))
+	case !slices.Equal(tables, s.Layout.Names()):
+		return unusable(fmt.Sprintf("it holds the tables %v, want %v alone", tables, s.Layout.Names()), narrow)
 	case filter != "":
-		return unusable("it leaves rows out: "+filter, narrowToTable, recoverAfterThis)
+		return unusable("it leaves rows out: "+filter, narrow, recoverAfterThis)
+	case len(hidden) > 0:
+		return unusable("it leaves the column "+strings.Join(hidden, ", ")+" out", narrow)
 	}
-	for _, name := range needed {
-		if !slices.Contains(attributes, name) {
-			return unusable("it leaves the column "+name+" out", narrowToTable)
-		}
-	}
-	fingerprint, err := wal.Fingerprint(ctx, s.conn) // what a relay asks
+	fingerprint, err := wal.Fingerprint(ctx, s.conn, s.Layout) // what a relay asks
 	if errors.Is(err, wal.ErrPublication) {
-		return unusable(err.Error(), dropPublication, makePublication, recoverAfterThis)
+		return unusable(err.Error(), drop, create, recoverAfterThis)
 	}
 	if err != nil {
 		return unknown(err)
 	}
-	return ok("inserts of outbox, all rows and columns; fingerprint %s", fingerprint)
+	return ok("inserts of %s, all rows and columns; fingerprint %s", strings.Join(tables, ", "), fingerprint)
 }
 
 const selectBound = `
@@ -208,6 +235,9 @@ var bound = regexp.MustCompile(`<= (\d+)`)
 
 // payloadBound is the table's own limit, by its constraint.
 func (s *source) payloadBound(ctx context.Context) int {
+	if !s.Layout.Own {
+		return 0
+	}
 	var definition string
 	if err := s.conn.QueryRow(ctx, selectBound, outbox.Table).Scan(&definition); err != nil {
 		return notAsked

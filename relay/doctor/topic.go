@@ -31,11 +31,11 @@ func (t *target) exists(context.Context) Finding {
 				fmt.Sprintf("start one of the brokers %v", p.Replicas))
 		}
 	}
-	if n := len(detail.Partitions); n != topic.Partitions {
+	if n := len(detail.Partitions); n != topic.Partitions && t.Layout.Own {
 		return warning(fmt.Sprintf("%s has %d partitions, foodctl topics makes %d; the number can never be changed", t.Topic, n,
 			topic.Partitions), "before the first event: another topic, foodctl topics --topic NEW and TOPIC=NEW; after it: leave it")
 	}
-	return ok("%s, %d partitions, id %s", t.Topic, topic.Partitions, detail.ID)
+	return ok("%s, %d partitions, id %s", t.Topic, len(detail.Partitions), detail.ID)
 }
 
 // absent says why a check of the topic's settings cannot be made.
@@ -89,6 +89,8 @@ func (t *target) largest(context.Context) Finding {
 		return unknown(fmt.Errorf("max.message.bytes: %w", err))
 	}
 	switch {
+	case !t.Layout.Own:
+		return ok("%d; an event that is larger halts the relay", most)
 	case t.payload == notAsked:
 		return unknown(fmt.Errorf("%d; how large the outbox lets payloads be could not be asked", most), "mend Postgres, then ask again")
 	case t.payload == 0:

@@ -21,7 +21,7 @@ func TestTransactionBehindRecordsThatWereLostIsNeverCommitted_I7(t *testing.T) {
 			t.Parallel()
 			k, cluster := setupFaulty(t)
 			p := k.open()
-			first := k.rows(p, 2)
+			first := k.rows(2)
 			k.add(p, first)
 			if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 				t.Fatal(err)
@@ -35,7 +35,7 @@ func TestTransactionBehindRecordsThatWereLostIsNeverCommitted_I7(t *testing.T) {
 					return offsets.checkpoint
 				}), nil, true
 			})
-			k.add(p, k.rows(p, 2))
+			k.add(p, k.rows(2))
 			cp, err := p.Commit(t.Context(), k.checkpoint(2))
 			if lost := offsets.events*offsets.checkpoint == 0; lost != errors.Is(err, ErrLogCut) {
 				t.Errorf("committed %+v, error %v; records were lost: %v", cp, err, lost)

@@ -107,7 +107,7 @@ func TestMarkersThatTheCoordinatorLeftOutAreWritten_I4(t *testing.T) {
 	p := k.open()
 	var committed [][]outbox.Row
 	commit := func(partitions ...int) {
-		committed = append(committed, k.rows(p, partitions...))
+		committed = append(committed, k.rows(partitions...))
 		k.add(p, committed[len(committed)-1])
 		if err := flush(t.Context(), p); err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestMarkersThatTheCoordinatorLeftOutAreWritten_I4(t *testing.T) {
 
 	// It goes on elsewhere, and dies.
 	commit(2)
-	committed = append(committed, k.rows(p, 1))
+	committed = append(committed, k.rows(1))
 	k.add(p, committed[2])
 	if _, err := p.Commit(t.Context(), k.checkpoint(3)); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestMarkersThatTheCoordinatorLeftOutAreWritten_I4(t *testing.T) {
 
 	// It dies in the middle of a transaction, which is aborted without its marker.
 	p = k.open()
-	k.add(p, k.rows(p, 2))
+	k.add(p, k.rows(2))
 	if err := flush(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}

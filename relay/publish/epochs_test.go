@@ -21,7 +21,7 @@ func TestEpochsAreUsedUp_I4(t *testing.T) {
 	var committed [][]outbox.Row
 	commit := func(p *Producer) {
 		t.Helper()
-		rows := k.rows(p, 0, 1, 2)
+		rows := k.rows(0, 1, 2)
 		k.add(p, rows)
 		if _, err := p.Commit(t.Context(), k.checkpoint(int64(len(committed)+1))); err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestEpochsAreUsedUp_I4(t *testing.T) {
 	// A start at the end of the epochs, with a transaction open.
 	k.raiseEpoch(t, math.MaxInt16-2)
 	p = k.open()
-	k.add(p, k.rows(p, 1))
+	k.add(p, k.rows(1))
 	if err := flush(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
 )
 
@@ -54,7 +55,7 @@ func setupTopic(t *testing.T, brokers []string, name string) *target {
 	t.Helper()
 	k := &target{t: t, client: connect(t, brokers), config: Config{
 		Brokers: brokers, TransactionalID: testenv.Name(t), CheckpointTopic: checkpoint.Topic(name, "slot"), Source: "/orders",
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Layout: layout.Own(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	if err := checkpoint.EnsureTopic(t.Context(), k.client, k.config.CheckpointTopic, 1, "1"); err != nil {
 		t.Fatal(err)
@@ -111,18 +112,18 @@ func (k *target) open() *Producer {
 // checkpoint is one to commit, the n-th.
 func (k *target) checkpoint(n int64) checkpoint.Record {
 	return checkpoint.Record{
-		Format: checkpoint.Format, Phase: checkpoint.Streaming, Slot: "slot", Target: k.topic.Target(),
-		LastEvents: make([]string, k.topic.Partitions), Events: n,
+		Format: checkpoint.Format, Phase: checkpoint.Streaming, Slot: "slot", Cluster: k.topic.ClusterID,
+		Topics: map[string]checkpoint.Ends{k.topic.Name: {ID: k.topic.ID, Last: make([]string, k.topic.Partitions)}}, Events: n,
 	}
 }
 
 // rows are events, one for each partition in turn.
-func (k *target) rows(p *Producer, partitions ...int) []outbox.Row {
+func (k *target) rows(partitions ...int) []outbox.Row {
 	k.t.Helper()
 	var rows []outbox.Row
 	for _, want := range partitions {
 		key := uuid.NewString()
-		for p.Partition([]byte(key)) != want {
+		for k.topic.Partition([]byte(key)) != want {
 			key = uuid.NewString()
 		}
 		rows = append(rows, outbox.Row{

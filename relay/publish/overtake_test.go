@@ -14,13 +14,13 @@ func TestEpochThatWasGivenOutBeforeIsNotUsed_I6(t *testing.T) {
 	k, cluster := setupFaulty(t)
 	p := k.open()
 	id, old := p.sender.producer, p.sender.epoch
-	k.add(p, k.rows(p, 0, 1, 2))
+	k.add(p, k.rows(0, 1, 2))
 	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 		t.Fatal(err)
 	}
 	p.Close()
 	p = k.open() // a start after it, which the coordinator forgets
-	last := k.rows(p, 0)
+	last := k.rows(0)
 	k.add(p, last)
 	if _, err := p.Commit(t.Context(), k.checkpoint(2)); err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestEpochThatWasGivenOutBeforeIsNotUsed_I6(t *testing.T) {
 	if again.Load() < 3 {
 		t.Errorf("the transactional id was taken over %d times, want until its epoch is new", again.Load())
 	}
-	k.add(p, k.rows(p, 0))
+	k.add(p, k.rows(0))
 	if _, err := p.Commit(t.Context(), k.checkpoint(3)); err != nil {
 		t.Errorf("commit: %v", err)
 	}

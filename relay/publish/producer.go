@@ -9,12 +9,13 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 const (
@@ -47,6 +49,7 @@ type Config struct {
 	Security        kafka.Security
 	TransactionalID string // fixed for a source and slot: no host, process or version in it, or it would fence nobody
 	CheckpointTopic string
+	Layout          *layout.Layout
 	Source          string // the ce_source of the events
 	Log             *slog.Logger
 }
@@ -60,27 +63,32 @@ var ErrLogCut = errors.New("the broker has lost records that it had acknowledged
 
 // Producer is a transactional producer. Its methods, Close apart, are for one goroutine.
 type Producer struct {
-	client     *kgo.Client
-	topic      Topic
-	config     Config
-	encoder    *topic.Encoder
-	all        []*partition
-	partitions []*partition // of them, the events' topic's, by number
-	checkpoint *partition   // and the checkpoint topic's
-	sender     *sender
-	tx         *transaction // the last one begun
-	tracing    bool         // the log is at debug
+	client       *kgo.Client
+	config       Config
+	encoder      encoder
+	all          []*partition
+	checkpoint   *partition // of them, the checkpoint topic's
+	destinations map[string]*destination
+	only         *destination            // where all events go; nil if they are routed
+	routes       map[string]*destination // by the value that routes
+	sender       *sender
+	tx           *transaction // the last one begun
+	tracing      bool         // the log is at debug
 
-	batchBytes       int    // when a batch is full
 	headers, scratch []byte // memory that is used again
 
 	stop  context.CancelFunc
 	close sync.Once
 }
 
+// encoder writes the headers of a row's record.
+type encoder interface {
+	Append(b []byte, row outbox.Row, src topic.Source) ([]byte, error)
+}
+
 // Open makes the producer and takes the transactional id over, which fences its predecessor and aborts what that one
-// left open.
-func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
+// left open. The topics are those that it may have written to; where rows are routed, it finds others as they come.
+func Open(ctx context.Context, config Config, topics ...Topic) (*Producer, error) {
 	lost := new(disconnects)
 	client, err := kgo.NewClient(append(config.Security.Options(),
 		kgo.SeedBrokers(config.Brokers...),
@@ -92,7 +100,7 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
-	p := newProducer(ctx, client, config, t)
+	p := newProducer(ctx, client, config, topics)
 	p.sender.lost = lost
 	// Leaders first: what a takeover aborts in a partition without one may stay open (see decided).
 	if err = p.sender.known(ctx); err == nil {
@@ -107,20 +115,27 @@ func Open(ctx context.Context, config Config, t Topic) (*Producer, error) {
 	return p, nil
 }
 
-func newProducer(ctx context.Context, client *kgo.Client, config Config, t Topic) *Producer {
+func newProducer(ctx context.Context, client *kgo.Client, config Config, topics []Topic) *Producer {
 	p := &Producer{
-		client: client, topic: t, config: config,
+		client: client, config: config,
 		encoder: topic.NewEncoder(config.Source),
 		tracing: config.Log.Enabled(ctx, slog.LevelDebug),
-		sender:  newSender(client, config, t),
+		sender:  newSender(client, config, topics),
 
-		batchBytes: min(max(smallBatch, min(batchBytes, openBytes/max(1, t.Partitions))), int(t.MaxMessageBytes)),
+		checkpoint:   &partition{topic: config.CheckpointTopic, acked: -1},
+		destinations: make(map[string]*destination),
+		routes:       make(map[string]*destination),
 	}
-	for n := range t.Partitions {
-		p.all = append(p.all, &partition{topic: t.Name, number: int32(n), acked: -1})
+	if !config.Layout.Own {
+		p.encoder = topic.NewForeign(config.Source, config.Layout.Headers(), config.Layout.Plain)
 	}
-	p.all = append(p.all, &partition{topic: config.CheckpointTopic, acked: -1})
-	p.partitions, p.checkpoint = p.all[:t.Partitions], p.all[t.Partitions]
+	p.all = []*partition{p.checkpoint}
+	for _, t := range topics {
+		p.add(t)
+	}
+	if !config.Layout.Routed() {
+		p.only = p.destinations[topics[0].Name]
+	}
 	return p
 }
 
@@ -160,19 +175,27 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 	if p.headers, err = p.encoder.Append(p.headers[:0], row, src); err != nil {
 		return 0, err
 	}
-	size := len(row.AggregateID) + len(row.Payload) + len(p.headers)
-	if size+frame > int(p.topic.MaxMessageBytes) {
-		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
-			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, p.topic.Name, p.topic.MaxMessageBytes)
+	t, err := p.destination(ctx, row.AggregateType)
+	if err != nil {
+		return 0, fmt.Errorf("event %s: %w", row.ID, err)
 	}
-	to := p.partitions[p.Partition(row.AggregateID)]
-	if to.open.count > 0 && len(to.open.records)+size+frame > p.batchBytes {
+	at, value, err := p.shape(row, src)
+	if err != nil {
+		return 0, err
+	}
+	size := len(row.AggregateID) + len(value) + len(p.headers)
+	if size+frame > int(t.MaxMessageBytes) {
+		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
+			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, t.Name, t.MaxMessageBytes)
+	}
+	to := t.partitions[t.Partition(row.AggregateID)]
+	if to.open.count > 0 && len(to.open.records)+size+frame > t.batchBytes {
 		if err := p.sender.wait(ctx, maxQueuedBytes, math.MaxInt); err != nil {
 			return 0, err
 		}
 		p.sender.enqueue(p.tx, false, p.seal(to))
 	}
-	to.open.add(src.Committed.UnixMilli(), row.AggregateID, row.Payload, p.headers)
+	to.open.add(at.UnixMilli(), row.AggregateID, value, p.headers)
 	to.last = append(to.last[:0], row.ID...)
 	if p.tracing {
 		p.tx.keep(row, src.Commit, to)
@@ -180,8 +203,19 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 	return size, p.sender.err()
 }
 
-// Partition returns where the events with a key go.
-func (p *Producer) Partition(key []byte) int { return p.topic.Partition(key) }
+// shape returns the timestamp and the value of a row's record.
+func (p *Producer) shape(row outbox.Row, src topic.Source) (at time.Time, value []byte, err error) {
+	at, value = src.Committed, row.Payload
+	if p.config.Layout.Stamped && row.OccurredAt != nil {
+		if at, err = row.Time(); err != nil {
+			return at, nil, fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
+		}
+	}
+	if p.config.Layout.Tombstones && len(bytes.TrimSpace(value)) == 0 {
+		value = nil
+	}
+	return at, value, nil
+}
 
 // seal finishes the open batch of a partition.
 func (p *Producer) seal(to *partition) *sealed {
@@ -202,12 +236,9 @@ func (p *Producer) seal(to *partition) *sealed {
 // The order is the proof. Were the checkpoint written after the commit, a crash between the two would publish the events
 // again.
 func (p *Producer) End(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
-	cp.LastEvents = slices.Clone(cp.LastEvents)
-	for i, part := range p.partitions {
-		if len(part.last) > 0 {
-			cp.LastEvents[i] = string(part.last)
-		}
-		part.last = part.last[:0]
+	cp.Topics = maps.Clone(cp.Topics)
+	for name, t := range p.destinations {
+		cp.Topics[name] = t.ended(cp.Topics[name])
 	}
 	value, err := cp.Marshal()
 	if err != nil {

@@ -23,14 +23,14 @@ func TestEventsAndTheirCheckpointAreCommittedTogether_I4(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	p := k.open()
-	first, second := k.rows(p, 0, 1, 1), k.rows(p, 2, 1)
+	first, second := k.rows(0, 1, 1), k.rows(2, 1)
 
 	k.add(p, first)
 	cp, err := p.Commit(t.Context(), k.checkpoint(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(cp.LastEvents, []string{string(first[0].ID), string(first[2].ID), ""}); diff != "" {
+	if diff := cmp.Diff(cp.Topics[k.topic.Name].Last, []string{string(first[0].ID), string(first[2].ID), ""}); diff != "" {
 		t.Errorf("last events (-got +want):\n%s", diff)
 	}
 	k.add(p, second)
@@ -48,7 +48,7 @@ func TestEventsAndTheirCheckpointAreCommittedTogether_I4(t *testing.T) {
 	if diff := cmp.Diff(last, want); diff != "" || err != nil {
 		t.Errorf("last events in the topic, %v (-got +want):\n%s", err, diff)
 	}
-	if diff := cmp.Diff(cp.LastEvents, want); diff != "" {
+	if diff := cmp.Diff(cp.Topics[k.topic.Name].Last, want); diff != "" {
 		t.Errorf("last events in the checkpoint (-got +want):\n%s", diff)
 	}
 	k.holds(first, second)
@@ -83,7 +83,7 @@ func TestTransactionWithARecordThatFailedIsNeverCommitted_I4(t *testing.T) {
 			if err := p.Begin(); err != nil {
 				t.Fatal(err)
 			}
-			for i, row := range k.rows(p, 0, 1, 2) {
+			for i, row := range k.rows(0, 1, 2) {
 				if _, err := p.Add(t.Context(), row, source); err != nil && i < 2 { // of the third, it may be known already
 					t.Fatal(err)
 				}
@@ -121,7 +121,7 @@ func TestCommitWithoutAnAnswerIsDecidedByTheCheckpoint_I4(t *testing.T) {
 				return nil, errors.New("connection closed"), true
 			})
 			p := k.open()
-			rows := k.rows(p, 0, 1)
+			rows := k.rows(0, 1)
 			k.add(p, rows)
 			if cp, err := p.Commit(ctx, k.checkpoint(1)); err == nil {
 				t.Errorf("committed %+v", cp)
@@ -204,7 +204,7 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 			t.Parallel()
 			k := setup(t)
 			paused := k.open()
-			lost := k.rows(paused, 0, 1, 2)
+			lost := k.rows(0, 1, 2)
 			if inTransaction {
 				k.add(paused, lost)
 				if err := flush(t.Context(), paused); err != nil {
@@ -213,7 +213,7 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 			}
 
 			successor := k.open()
-			rows := k.rows(successor, 0, 1, 2)
+			rows := k.rows(0, 1, 2)
 			k.add(successor, rows)
 			if _, err := successor.Commit(t.Context(), k.checkpoint(1)); err != nil {
 				t.Fatal(err)
@@ -223,7 +223,7 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 			if !inTransaction {
 				err = paused.Begin()
 			}
-			for _, row := range k.rows(successor, 0, 1) {
+			for _, row := range k.rows(0, 1) {
 				if err == nil {
 					_, err = paused.Add(t.Context(), row, source)
 				}
@@ -235,7 +235,7 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 				t.Error("the first one committed")
 			}
 
-			more := k.rows(successor, 0)
+			more := k.rows(0)
 			k.add(successor, more)
 			if _, err := successor.Commit(t.Context(), k.checkpoint(2)); err != nil {
 				t.Errorf("the second one after the first one's attempt: %v", err)
@@ -249,7 +249,7 @@ func TestSuccessorEndsWhatItsPredecessorLeftOpen_I6(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	dead := k.open()
-	k.add(dead, k.rows(dead, 0, 1, 2))
+	k.add(dead, k.rows(0, 1, 2))
 	if err := flush(t.Context(), dead); err != nil {
 		t.Fatal(err)
 	}
@@ -271,13 +271,13 @@ func TestEventThatIsTooLargeIsRefusedBeforeItIsProduced(t *testing.T) {
 	if err := p.Begin(); err != nil {
 		t.Fatal(err)
 	}
-	row := k.rows(p, 0)[0]
+	row := k.rows(0)[0]
 	row.Payload = bytes.Repeat([]byte("x"), 20_000)
 	_, err := p.Add(t.Context(), row, source)
 	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), string(row.ID)) || !strings.Contains(err.Error(), "20000: raise it") {
 		t.Errorf("got %v", err)
 	}
-	if p.partitions[0].open.count != 0 || p.partitions[0].last != nil {
+	if to := p.only.partitions[0]; to.open.count != 0 || to.last != nil {
 		t.Error("it was produced")
 	}
 }
@@ -290,7 +290,7 @@ func TestEventThatIsNotTooLargeIsTaken(t *testing.T) {
 	p := k.open()
 	var largest int
 	for _, headers := range []int{0, 1, 1000} {
-		row := k.rows(p, 0)[0]
+		row := k.rows(0)[0]
 		var pairs []string
 		for n := range headers {
 			pairs = append(pairs, fmt.Sprintf(`"%d":""`, n))
@@ -325,7 +325,7 @@ func TestRowThatHasNoRecordIsAnError(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	p := k.open()
-	row := k.rows(p, 0)[0]
+	row := k.rows(0)[0]
 	row.Headers = []byte("[]")
 	if err := p.Begin(); err != nil {
 		t.Fatal(err)

@@ -54,6 +54,7 @@ type sender struct {
 	size         int            // bytes in the queues
 	failed       error          // the first error; nothing is sent after it
 	free         [][]byte       // memory of batches that were acknowledged
+	found        []Topic        // that were found since and are not among topics yet
 
 	wake     chan struct{} // holds one token when there is something to send
 	progress chan struct{} // holds one token when a round was answered, a transaction committed, or all has failed
@@ -68,20 +69,33 @@ type transaction struct {
 	trace      []traced
 }
 
-func newSender(client *kgo.Client, config Config, t Topic) *sender {
-	id, _ := uuid.Parse(t.ID) // none is as good as unknown
-	return &sender{
+func newSender(client *kgo.Client, config Config, topics []Topic) *sender {
+	s := &sender{
 		client: client, id: config.TransactionalID, log: config.Log,
-		topics: map[string]*topicInfo{
-			t.Name:                 {id: id, leaders: slices.Repeat([]int32{noLeader}, t.Partitions)},
-			config.CheckpointTopic: {leaders: []int32{noLeader}},
-		},
+		topics:   map[string]*topicInfo{config.CheckpointTopic: {leaders: []int32{noLeader}}},
 		lost:     new(disconnects),
 		wake:     make(chan struct{}, 1),
 		progress: make(chan struct{}, 1),
 		results:  make(chan Result, 4), // see End: two, and an error
 		done:     make(chan struct{}),
 	}
+	for _, t := range topics {
+		s.topics[t.Name] = infoOf(t)
+	}
+	return s
+}
+
+// infoOf is what is known of a topic before the brokers have told of its leaders.
+func infoOf(t Topic) *topicInfo {
+	id, _ := uuid.Parse(t.ID) // none is as good as unknown
+	return &topicInfo{id: id, leaders: slices.Repeat([]int32{noLeader}, t.Partitions)}
+}
+
+// learn tells of a topic before the first batch for it.
+func (s *sender) learn(t Topic) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = append(s.found, t)
 }
 
 // identify sets who produces from now on. Nothing of an earlier one may be queued.
@@ -229,6 +243,10 @@ func (s *sender) drain(ctx context.Context) error {
 func (s *sender) next() (round []*sealed, end *transaction) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, t := range s.found {
+		s.topics[t.Name] = infoOf(t)
+	}
+	s.found = nil
 	if len(s.transactions) == 0 {
 		return nil, nil
 	}

@@ -25,7 +25,7 @@ func (k *target) bulk(p *Producer, batches int) []outbox.Row {
 	const size = 100_000
 	var rows []outbox.Row
 	for range batches * batchBytes / size {
-		for _, row := range k.rows(p, 0, 1, 2) {
+		for _, row := range k.rows(0, 1, 2) {
 			row.Payload = make([]byte, size)
 			_, _ = rand.NewChaCha8([32]byte{}).Read(row.Payload[:size/2])
 			rows = append(rows, row)
@@ -107,13 +107,13 @@ func TestTransactionsAreSentOneAfterTheOther_I4(t *testing.T) {
 		},
 	})
 	p := k.open()
-	first := k.rows(p, 0)
+	first := k.rows(0)
 	k.add(p, first)
 	if _, err := p.End(t.Context(), k.checkpoint(1)); err != nil {
 		t.Fatal(err)
 	}
 	<-begun
-	second := slices.DeleteFunc(k.bulk(p, 2), func(r outbox.Row) bool { return p.Partition(r.AggregateID) == 0 })
+	second := slices.DeleteFunc(k.bulk(p, 2), func(r outbox.Row) bool { return k.topic.Partition(r.AggregateID) == 0 })
 	k.add(p, second)
 	close(sent)
 	if _, err := p.End(t.Context(), k.checkpoint(2)); err != nil {
@@ -150,7 +150,7 @@ func TestCoordinatorThatIsNotDoneYetIsAskedAgain(t *testing.T) {
 		}()
 	}
 	p := k.open()
-	rows := k.rows(p, 0, 1)
+	rows := k.rows(0, 1)
 	k.add(p, rows)
 	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestRequestThatIsSentAgainCountsOnce(t *testing.T) {
 			k, cluster := setupFaulty(t)
 			handle := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: 2})
 			p := k.open()
-			first, second := k.bulk(p, 2), k.rows(p, 0, 1, 2)
+			first, second := k.bulk(p, 2), k.rows(0, 1, 2)
 			for n, rows := range [][]outbox.Row{first, second} {
 				k.add(p, rows)
 				if _, err := p.Commit(t.Context(), k.checkpoint(int64(n+1))); err != nil {
@@ -197,7 +197,7 @@ func TestConnectionThatBreaksIsMadeAnew(t *testing.T) {
 		return nil, errors.New("broken"), true
 	})
 	p := k.open()
-	rows := k.rows(p, 0, 1, 2)
+	rows := k.rows(0, 1, 2)
 	k.add(p, rows)
 	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestPartitionsAreFollowedToTheirNewLeaders(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		all = append(all, k.rows(p, 0, 1, 2))
+		all = append(all, k.rows(0, 1, 2))
 		k.add(p, all[n])
 		if _, err := p.Commit(t.Context(), k.checkpoint(int64(n+1))); err != nil {
 			t.Fatal(err)
@@ -234,7 +234,7 @@ func TestTopicThatWasMadeAgainIsNotWrittenTo_I7(t *testing.T) {
 			t.Parallel()
 			k, _ := setupFaulty(t)
 			p := k.open()
-			k.add(p, k.rows(p, 0))
+			k.add(p, k.rows(0))
 			if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +247,7 @@ func TestTopicThatWasMadeAgainIsNotWrittenTo_I7(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			k.add(p, k.rows(p, 0))
+			k.add(p, k.rows(0))
 			if cp, err := p.Commit(t.Context(), k.checkpoint(2)); err == nil || !strings.Contains(err.Error(), "topic events is") {
 				t.Errorf("committed %+v, error %v", cp, err)
 			}

@@ -18,7 +18,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
-	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
 )
 
@@ -34,11 +33,6 @@ type Topic struct {
 	Replicas        int16
 	MaxMessageBytes int32
 	MinISR          string // min.insync.replicas
-}
-
-// Target returns the topic's identity, as a checkpoint holds it.
-func (t Topic) Target() checkpoint.Target {
-	return checkpoint.Target{ClusterID: t.ClusterID, Topic: t.Name, TopicID: t.ID, Partitions: t.Partitions}
 }
 
 // Connect makes a client for looking and reading, without a transactional id: it fences nobody.
@@ -70,8 +64,11 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 	if err == nil {
 		err = meta.Topics[name].Err
 	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return Topic{}, fmt.Errorf("%w: topic %s does not exist: run foodctl topics", ErrUnusable, name)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return Topic{}, fmt.Errorf("%w: topic %s does not exist: run foodctl topics --topic %s", ErrUnusable, name, name)
+	case errors.Is(err, kerr.InvalidTopicException):
+		return Topic{}, fmt.Errorf("%w: %q cannot be the name of a topic", ErrUnusable, name)
 	}
 	if err != nil {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, err)

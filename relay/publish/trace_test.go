@@ -66,7 +66,7 @@ func TestEventsAreToldWhenTheyAreCommittedAndNotBefore(t *testing.T) {
 	p := k.open()
 	var want []told
 	for round := range int64(2) { // the second transaction tells nothing of the first
-		rows := k.rows(p, 0, 2)
+		rows := k.rows(0, 2)
 		k.add(p, rows)
 		if got := log.told(t); len(got) != len(want) {
 			t.Fatalf("told before the commit: %v", got[len(want):])
@@ -92,7 +92,7 @@ func TestEventsOfATransactionThatWasFencedAreNotTold(t *testing.T) {
 	var log journal
 	k.config.Log = log.logger()
 	p := k.open()
-	k.add(p, k.rows(p, 0, 1))
+	k.add(p, k.rows(0, 1))
 	k.config.Log = slog.New(slog.DiscardHandler)
 	k.open() // takes over
 	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err == nil {
@@ -108,7 +108,7 @@ func TestTellingCostsNothingAboveDebug(t *testing.T) {
 	k := setup(t)
 	k.config.Log = slog.New(slog.NewJSONHandler(new(bytes.Buffer), nil))
 	p := k.open()
-	row := k.rows(p, 0)[0]
+	row := k.rows(0)[0]
 	k.add(p, []outbox.Row{row})
 	got := testing.AllocsPerRun(100, func() {
 		if _, err := p.Add(t.Context(), row, source); err != nil {

@@ -35,7 +35,7 @@ func (p *Producer) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seen, err := describe(ctx, admin, p.topic.Name, p.config.CheckpointTopic)
+	seen, err := describe(ctx, admin, p.names()...)
 	if err == nil {
 		err = last.complete(ctx, admin, p.config.Log, seen)
 	}
@@ -43,7 +43,7 @@ func (p *Producer) takeOver(ctx context.Context) error {
 		err = p.initProducer(ctx)
 	}
 	if err == nil {
-		seen, err = describe(ctx, admin, p.topic.Name, p.config.CheckpointTopic)
+		seen, err = describe(ctx, admin, p.names()...)
 	}
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (p *Producer) takeOver(ctx context.Context) error {
 		}
 	}
 	for p.sender.producer == id && p.sender.epoch <= by {
-		p.config.Log.Warn("the broker gave out an epoch again", "topic", p.topic.Name)
+		p.config.Log.Warn("the broker gave out an epoch again", "topic", p.config.CheckpointTopic)
 		if err := p.initProducer(ctx); err != nil {
 			return fmt.Errorf("raise the epoch above %d: %w", by, err)
 		}

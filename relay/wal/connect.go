@@ -29,6 +29,7 @@ func Connect(ctx context.Context, url string) (*pgconn.PgConn, error) {
 		"client_encoding":    "UTF8",
 		"datestyle":          "ISO",
 		"timezone":           "UTC",
+		"bytea_output":       "hex",
 		"wal_sender_timeout": strconv.FormatInt(senderTimeout.Milliseconds(), 10),
 		"tcp_user_timeout":   "0", // it also counts a window that stays full, as it does while Kafka is away; the line above sees the dead
 		"statement_timeout":  "0", // making a slot waits for transactions older than it, however long they take
@@ -154,3 +155,5 @@ func serverError(body []byte) error {
 func quoteIdentifier(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
+
+func quoteLiteral(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }

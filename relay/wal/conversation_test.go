@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // server is the other end of a stream. A real one has keepalives to say all the time, which would hide a stream that has
@@ -26,7 +27,7 @@ func converse(t *testing.T, changes ...func(*Stream)) (*server, *reader) {
 	s := &server{t: t, conn: far, updates: make(chan outbox.LSN)}
 	stream := &Stream{
 		conn: near, frames: newFrames(near), chunks: make(chan *Chunk, chunksAhead), free: make(chan *Chunk, chunksAhead), wake: make(chan struct{}, 1),
-		statusAt: time.Now(),
+		statusAt: time.Now(), asm: assembler{decode: decoder{layout: layout.Own()}},
 	}
 	for _, change := range changes {
 		change(stream)

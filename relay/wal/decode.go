@@ -7,59 +7,24 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // decoder reads pgoutput messages, protocol version 1 (PostgreSQL documentation, section "Logical Replication Message
 // Formats"). Every length is checked against what has arrived: a message that lies about one is an error, never a panic
 // and never an allocation of the claimed size.
 type decoder struct {
+	layout *layout.Layout
 	tables map[uint32]*table // by relation id, as announced on this connection
 	arena  arena
+	values [][]byte // of the tuple that is decoded
 }
 
-// table says where in a tuple the outbox's columns stand.
+// table is a published table as it was announced.
 type table struct {
-	name    string
-	columns []column
-}
+	*layout.Binding
 
-// column is one of the outbox's columns, or ignored for a column that the relay does not need.
-type column int
-
-const (
-	ignored column = iota
-	seq
-	id
-	aggregateType
-	aggregateID
-	eventType
-	version
-	payload
-	headers
-	occurredAt
-	columnCount
-)
-
-var columnNames = map[string]column{
-	outbox.ColumnSeq:           seq,
-	outbox.ColumnID:            id,
-	outbox.ColumnAggregateType: aggregateType,
-	outbox.ColumnAggregateID:   aggregateID,
-	outbox.ColumnType:          eventType,
-	outbox.ColumnVersion:       version,
-	outbox.ColumnPayload:       payload,
-	outbox.ColumnHeaders:       headers,
-	outbox.ColumnOccurredAt:    occurredAt,
-}
-
-// String returns the column's name.
-func (c column) String() string {
-	for name, col := range columnNames {
-		if col == c {
-			return name
-		}
-	}
-	return "ignored"
+	name string
 }
 
 // begin is the start of a transaction. It does not know the transaction's end LSN; only the commit does.
@@ -98,27 +63,23 @@ func (d *decoder) relation(b []byte) error {
 	oid := c.uint32()
 	schema, name := c.string(), c.string()
 	c.byte() // replica identity
-	n := int(c.uint16())
-	t := &table{name: schema + "." + name}
-	var found [columnCount]bool
-	for range n {
+	var fields []layout.Field
+	for range c.uint16() {
 		c.byte() // flags: part of the key
-		col := columnNames[c.string()]
-		c.uint32() // type
+		f := layout.Field{Name: c.string(), Type: c.uint32()}
 		c.uint32() // type modifier
 		if c.short {
 			break
 		}
-		found[col] = true
-		t.columns = append(t.columns, col)
+		fields = append(fields, f)
 	}
+	t := &table{name: schema + "." + name}
 	if err := c.done("relation " + t.name); err != nil {
 		return err
 	}
-	for name, col := range columnNames {
-		if !found[col] {
-			return fmt.Errorf("table %s is published without the column %q: it is not an outbox, or the column was dropped or renamed", t.name, name)
-		}
+	var err error
+	if t.Binding, err = d.layout.Bind(t.name, fields); err != nil {
+		return err
 	}
 	if d.tables == nil {
 		d.tables = make(map[uint32]*table)
@@ -138,32 +99,23 @@ func (d *decoder) insert(b []byte) (outbox.Row, error) {
 	if t == nil {
 		return outbox.Row{}, fmt.Errorf("insert into relation %d, which was not announced", oid)
 	}
-	if n := int(c.uint16()); n != len(t.columns) && !c.short {
-		return outbox.Row{}, fmt.Errorf("insert into %s: %d columns, want %d as announced", t.name, n, len(t.columns))
+	n := int(c.uint16())
+	if n != t.Len() && !c.short {
+		return outbox.Row{}, fmt.Errorf("insert into %s: %d columns, want %d as announced", t.name, n, t.Len())
 	}
 	c.b = d.arena.copy(c.b)
-	var values [columnCount][]byte
-	for _, col := range t.columns {
+	d.values = d.values[:0]
+	for range n {
 		v, err := c.value()
 		if err != nil {
 			return outbox.Row{}, fmt.Errorf("insert into %s: %w", t.name, err)
 		}
-		values[col] = v
+		d.values = append(d.values, v)
 	}
 	if err := c.done("insert into " + t.name); err != nil {
 		return outbox.Row{}, err
 	}
-	for col := seq; col < columnCount; col++ {
-		if values[col] == nil && col != headers {
-			return outbox.Row{}, fmt.Errorf("insert into %s: column %q is NULL: the outbox's NOT NULL constraints were removed", t.name, col)
-		}
-	}
-	return outbox.Row{
-		Seq: values[seq], ID: values[id],
-		AggregateType: values[aggregateType], AggregateID: values[aggregateID],
-		Type: values[eventType], Version: values[version],
-		Payload: values[payload], Headers: values[headers], OccurredAt: values[occurredAt],
-	}, nil
+	return t.Row(d.values)
 }
 
 // cursor reads fields from the front of b. After the first field that is not all there, short stays set and every
@@ -274,6 +226,11 @@ func (a *arena) adopt(r outbox.Row) outbox.Row {
 	} {
 		if *field != nil { // NULL stays NULL
 			*field = a.copy(*field)
+		}
+	}
+	for i, v := range r.Placed { // the slice is the row's own
+		if v != nil {
+			r.Placed[i] = a.copy(v)
 		}
 	}
 	return r

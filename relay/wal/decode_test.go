@@ -12,11 +12,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 func announcedDecoder(t testing.TB, columns ...string) *decoder {
 	t.Helper()
-	var d decoder
+	d := decoder{layout: layout.Own()}
 	if err := d.relation(relationMessage(outboxOID, columns...)[1:]); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func TestDecodeReadsWhatWasEncodedWhateverTheColumnsOrder(t *testing.T) {
 			tuple = append(tuple, byName[name])
 		}
 
-		var d decoder
+		d := decoder{layout: layout.Own()}
 		if err := d.relation(relationMessage(7, columns...)[1:]); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +90,7 @@ func TestMessageThatIsCutOrTooLongIsAnError(t *testing.T) {
 	}{
 		"begin":    {beginMessage(1, 1), func(b []byte) error { _, err := d.begin(b); return err }},
 		"commit":   {commitMessage(1, 2), func(b []byte) error { _, err := d.commit(b); return err }},
-		"relation": {relationMessage(7, announced...), func(b []byte) error { return new(decoder).relation(b) }},
+		"relation": {relationMessage(7, announced...), func(b []byte) error { return (&decoder{layout: layout.Own()}).relation(b) }},
 		"insert":   {insertMessage(outboxOID, values(row)...), func(b []byte) error { _, err := d.insert(b); return err }},
 	} {
 		body := m.message[1:]
@@ -140,7 +142,7 @@ func TestRelationWithoutAColumnIsAnErrorThatNamesIt(t *testing.T) {
 	for i, name := range announced {
 		columns := append([]string{name + "_old"}, announced[:i]...)
 		columns = append(columns, announced[i+1:]...)
-		err := new(decoder).relation(relationMessage(7, columns...)[1:])
+		err := (&decoder{layout: layout.Own()}).relation(relationMessage(7, columns...)[1:])
 		if err == nil || !strings.Contains(err.Error(), `"`+name+`"`) || !strings.Contains(err.Error(), "public.outbox") {
 			t.Errorf("without %s: %v", name, err)
 		}
@@ -205,7 +207,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("d\x0f\xff\xff\xffw"))
 	f.Add(xlog(append(insertMessage(outboxOID, nil), "\x00\x09t\xff\xff\xff\xff"...)))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		s := &Stream{frames: &frames{src: bytes.NewReader(in), buf: make([]byte, 16)}}
+		s := &Stream{frames: &frames{src: bytes.NewReader(in), buf: make([]byte, 16)}, asm: assembler{decode: decoder{layout: layout.Own()}}}
 		if err := s.asm.data(relationMessage(outboxOID, announced...)); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +234,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes in, a buffer of %d", len(in), got)
 		}
 		for _, table := range s.asm.decode.tables {
-			if got := len(table.columns); got > max(len(announced), len(in)) {
+			if got := table.Len(); got > max(len(announced), len(in)) {
 				t.Errorf("%d bytes in, %d columns", len(in), got)
 			}
 		}

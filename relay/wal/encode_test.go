@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
@@ -34,7 +36,15 @@ func relationMessage(oid uint32, columns ...string) []byte {
 	for _, name := range columns {
 		b = append(b, 1)
 		b = append(b, name+"\x00"...)
-		b = append(b, 0, 0, 0, 25, 255, 255, 255, 255) // text, no modifier
+		oid := uint32(pgtype.TextOID)
+		switch name {
+		case "payload":
+			oid = pgtype.JSONOID
+		case "occurred_at":
+			oid = pgtype.TimestamptzOID
+		}
+		b = binary.BigEndian.AppendUint32(b, oid)
+		b = append(b, 255, 255, 255, 255) // no modifier
 	}
 	return b
 }

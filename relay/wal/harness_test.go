@@ -15,6 +15,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // patience is for what must come; a machine under load may be slow.
@@ -150,7 +152,7 @@ type reader struct {
 // stream opens the slot. It is closed at the end of the test, if not before.
 func (s *source) stream() *reader {
 	s.t.Helper()
-	stream, err := Open(s.t.Context(), s.replication(), s.slot)
+	stream, err := Open(s.t.Context(), s.replication(), s.slot, layout.Own())
 	if err != nil {
 		s.t.Fatal(err)
 	}

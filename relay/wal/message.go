@@ -74,7 +74,7 @@ func (a *assembler) data(b []byte) error {
 		return nil
 	case 'U', 'D', 'T':
 		return fmt.Errorf("the publication sends a change of kind %q: it must publish inserts only; "+
-			"run ALTER PUBLICATION %s SET (publish = 'insert')", kind, outbox.Publication)
+			"run ALTER PUBLICATION %s SET (publish = 'insert')", kind, quoteIdentifier(a.decode.layout.Publication))
 	default:
 		return fmt.Errorf("unknown pgoutput message %q", kind)
 	}

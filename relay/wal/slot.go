@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // Slot is what the server says about a replication slot.
@@ -54,31 +55,32 @@ func Inspect(ctx context.Context, conn *pgx.Conn, name string) (Slot, error) {
 
 const inspectPublication = `
 SELECT p.pubinsert AND NOT (p.pubupdate OR p.pubdelete OR p.pubtruncate OR p.puballtables)
-         AND count(r.*) = 1 AND min(c.relname) = $2 AND bool_and(r.prqual IS NULL)
-         AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid),
+         AND array_agg(concat_ws('.', n.nspname, c.relname) ORDER BY n.nspname, c.relname) = $2 AND bool_and(r.prqual IS NULL)
+         AND NOT EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid),
        concat_ws('|', p.oid, p.pubviaroot, string_agg(concat_ws(' ', r.prrelid, r.prattrs), ',' ORDER BY r.prrelid))
 FROM pg_publication p
 LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
 LEFT JOIN pg_class c ON c.oid = r.prrelid
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.pubname = $1
 GROUP BY p.oid, p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.puballtables`
 
 // ErrPublication means that the publication is not one that the relay can trust to be complete.
-var ErrPublication = errors.New("the publication must exist, hold the outbox table and nothing else, publish inserts only and filter no rows")
+var ErrPublication = errors.New("the publication must exist, hold the outbox tables and nothing else, publish inserts only and filter no rows")
 
-// Fingerprint identifies what the publication lets through: which table, which columns, no filter. A publication that was
+// Fingerprint identifies what the layout's publication lets through: which tables, which columns, no filter. A publication that was
 // dropped and made again has another fingerprint, because rows written in between were published to nobody.
-func Fingerprint(ctx context.Context, conn *pgx.Conn) (string, error) {
+func Fingerprint(ctx context.Context, conn *pgx.Conn, l *layout.Layout) (string, error) {
 	var (
 		sound bool
 		parts string
 	)
-	err := conn.QueryRow(ctx, inspectPublication, outbox.Publication, outbox.Table).Scan(&sound, &parts)
+	err := conn.QueryRow(ctx, inspectPublication, l.Publication, l.Names()).Scan(&sound, &parts)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && !sound {
 		err = ErrPublication
 	}
 	if err != nil {
-		return "", fmt.Errorf("publication %s: %w", outbox.Publication, err)
+		return "", fmt.Errorf("publication %s: %w", l.Publication, err)
 	}
 	sum := sha256.Sum256([]byte(parts))
 	return hex.EncodeToString(sum[:8]), nil

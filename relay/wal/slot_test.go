@@ -9,13 +9,15 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 func TestSlotInUseAndSlotMissingAreErrorsToBranchOn(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	r := s.stream()
-	if _, err := Open(t.Context(), s.replication(), s.slot); !errors.Is(err, ErrSlotActive) {
+	if _, err := Open(t.Context(), s.replication(), s.slot, layout.Own()); !errors.Is(err, ErrSlotActive) {
 		t.Errorf("open one in use: %v", err)
 	}
 	if _, _, err := CreateSlot(t.Context(), s.replication(), s.slot); !errors.Is(err, ErrSlotActive) {
@@ -31,7 +33,7 @@ func TestSlotInUseAndSlotMissingAreErrorsToBranchOn(t *testing.T) {
 	r.transaction()
 
 	none := testenv.Name(t)
-	if _, err := Open(t.Context(), s.replication(), none); !errors.Is(err, ErrNoSlot) {
+	if _, err := Open(t.Context(), s.replication(), none, layout.Own()); !errors.Is(err, ErrNoSlot) {
 		t.Errorf("open one that is missing: %v", err)
 	}
 	if _, err := Inspect(t.Context(), s.db, none); !errors.Is(err, ErrNoSlot) {
@@ -104,7 +106,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	conn := s.replication()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, conn, s.slot); err == nil {
+	if _, err := Open(ctx, conn, s.slot, layout.Own()); err == nil {
 		t.Error("a stream without a context")
 	}
 	s.free()
@@ -143,7 +145,7 @@ func TestFingerprintChangesWithWhatThePublicationLetsThrough_I7(t *testing.T) {
 	s := setupWithoutSlot(t)
 	fingerprint := func() string {
 		t.Helper()
-		got, err := Fingerprint(t.Context(), s.db)
+		got, err := Fingerprint(t.Context(), s.db, layout.Own())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +181,7 @@ func TestPublicationThatMayBeIncompleteIsRefused_I7(t *testing.T) {
 			t.Parallel()
 			s := setupWithoutSlot(t)
 			s.exec(change)
-			if got, err := Fingerprint(t.Context(), s.db); !errors.Is(err, ErrPublication) {
+			if got, err := Fingerprint(t.Context(), s.db, layout.Own()); !errors.Is(err, ErrPublication) {
 				t.Errorf("got %s, %v", got, err)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 const (
@@ -75,15 +76,15 @@ type Stream struct {
 	more       bool       // what the last read brought says that more is on its way
 }
 
-// Open starts streaming from the slot, from where Postgres believes that it was acknowledged. The connection must have
+// Open starts streaming the layout's tables from the slot, from where Postgres believes that it was acknowledged. The connection must have
 // been made by Connect, and belongs to the stream from here on, also when Open returns an error.
 //
 // Postgres is not asked for a position: it would silently go forward to its own if that were later, and silently skip
 // what lies below a position that is too high. Who reads drops what its checkpoint already holds.
 //
 // It returns ErrSlotActive, ErrSlotUnusable or ErrNoSlot, wrapped.
-func Open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error) {
-	s, err := open(ctx, conn, slot)
+func Open(ctx context.Context, conn *pgconn.PgConn, slot string, l *layout.Layout) (*Stream, error) {
+	s, err := open(ctx, conn, slot, l)
 	if err != nil {
 		_ = conn.Close(ctx) // no use once Hijack has taken it, and then open closes what it took
 		return nil, fmt.Errorf("stream from slot %s: %w", slot, err)
@@ -91,7 +92,7 @@ func Open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 	return s, nil
 }
 
-func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error) {
+func open(ctx context.Context, conn *pgconn.PgConn, slot string, l *layout.Layout) (*Stream, error) {
 	// The connection is taken over before the command is sent. pgconn reads ahead; taken over later, it would keep the
 	// first rows in its own buffer, and they would be missing.
 	if err := conn.SyncConn(ctx); err != nil {
@@ -104,6 +105,7 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 	s := &Stream{
 		conn:   taken.Conn,
 		frames: newFrames(taken.Conn),
+		asm:    assembler{decode: decoder{layout: l}},
 		chunks: make(chan *Chunk, chunksAhead),
 		free:   make(chan *Chunk, chunksAhead),
 		wake:   make(chan struct{}, 1),
@@ -112,7 +114,7 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 		s.gatherFor = tlsGather
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
-	err = s.start(slot)
+	err = s.start(slot, l.Publication)
 	if !stop() && err == nil { // the answer was quicker than the deadline, which is or will be on the connection
 		err = context.Cause(ctx)
 	}
@@ -124,9 +126,9 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string) (*Stream, error
 }
 
 // start sends START_REPLICATION and reads its answer.
-func (s *Stream) start(slot string) error {
-	command := fmt.Sprintf(`START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '1', publication_names '%s')`,
-		quoteIdentifier(slot), outbox.Publication)
+func (s *Stream) start(slot, publication string) error {
+	command := fmt.Sprintf(`START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '1', publication_names %s)`,
+		quoteIdentifier(slot), quoteLiteral(quoteIdentifier(publication)))
 	query, err := (&pgproto3.Query{String: command}).Encode(nil)
 	if err != nil {
 		return err

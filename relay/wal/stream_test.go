@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 func TestTransactionsArriveInTheOrderOfTheirCommits_I3(t *testing.T) {
@@ -321,7 +323,7 @@ func TestEveryRowIsInTheSlotsSnapshotOrInItsStream(t *testing.T) {
 		t.Fatalf("consistent point %s, %v", consistent, err)
 	}
 	there := s.idsIn(snapshot)
-	stream, err := Open(t.Context(), conn, s.slot)
+	stream, err := Open(t.Context(), conn, s.slot, layout.Own())
 	if err != nil {
 		t.Fatal(err)
 	}
