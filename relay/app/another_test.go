@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +14,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
@@ -60,7 +63,7 @@ func setupAnother(t *testing.T, properties map[string]string, statements ...stri
 	}
 	for name, value := range properties {
 		if connectors, is := strings.CutPrefix(name, "="); is {
-			config[connectors] = value
+			config[connectors] = strings.ReplaceAll(value, "NAME", f.name)
 		} else {
 			config["transforms.outbox."+name] = strings.ReplaceAll(value, "NAME", f.name)
 		}
@@ -404,6 +407,90 @@ func TestRecoverOfAnotherOutbox_I7(t *testing.T) {
 	for kind, want := range map[string]map[string][]int{"order": {"o1": count(2)}, "customer": {"c1": count(2)}} {
 		if diff := cmp.Diff(f.numbers(kind), want); diff != "" {
 			t.Errorf("%s (-got +want):\n%s", kind, diff)
+		}
+	}
+}
+
+// What can never be published to its topic goes to the dead letters, in the transaction of the others and once; all else goes on.
+func TestWhatCannotBePublishedGoesToTheDeadLetters_I4(t *testing.T) {
+	t.Parallel()
+	f := setupAnother(t, map[string]string{"=relay.dead.letter.topic": "NAME.dead", "=relay.order.by": "seq"},
+		`CREATE TABLE outbox (id text, aggregatetype text, aggregateid text, type text, payload text, seq bigserial)`,
+		`INSERT INTO outbox VALUES ('0', 'no topic has this name', 'a', 'x', 'loaded')`)
+	f.topics("order", "dead")
+	f.admin(func(ctx context.Context, a *kadm.Client) error {
+		_, err := a.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: kadm.StringPtr("20000")}}, f.name+".order")
+		return err
+	})
+	r, stop := f.start()
+	f.await(1)
+	f.exec(`INSERT INTO outbox VALUES ('1', 'order', 'a', 'x', 'first'), ('2', 'order', 'a', 'x', repeat('x', 50000)), ('3', 'order', NULL, 'x', 'no key'),
+		('4', NULL, 'a', 'x', 'no kind'), ('5', 'order', 'a', 'x', repeat('x', 2000000)), ('6', 'order', 'a', 'x', 'last')`)
+	f.await(7)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := testutil.ToFloat64(r.metrics.deadLetters); got != 5 {
+		t.Errorf("%v dead letters are counted, want 5", got)
+	}
+	check := func() {
+		t.Helper()
+		var alive []string
+		for _, r := range f.records("order") {
+			alive = append(alive, string(r.Value))
+		}
+		if diff := cmp.Diff(alive, []string{"first", "last"}); diff != "" {
+			t.Errorf("topic (-got +want):\n%s", diff)
+		}
+		dead := make(map[string]string)
+		for _, r := range f.records("dead") {
+			h := headersOf(r)
+			dead[h["id"]] += fmt.Sprintf("%d bytes for %q", len(r.Value), strings.TrimPrefix(h["dead_letter_topic"], f.name))
+			if h["dead_letter_reason"] == "" || (h["dead_letter_note"] != "") != (h["id"] == "5") || (h["commit_lsn"] == "") != (h["id"] == "0") {
+				t.Errorf("event %s: %v", h["id"], h)
+			}
+		}
+		want := map[string]string{
+			"0": `6 bytes for ".no topic has this name"`, "2": `50000 bytes for ".order"`, "3": `6 bytes for ".order"`, "4": `7 bytes for ""`,
+			"5": `0 bytes for ".order"`,
+		}
+		if diff := cmp.Diff(dead, want); diff != "" {
+			t.Errorf("dead letters (-got +want):\n%s", diff)
+		}
+	}
+	check()
+	f.exec("SELECT pg_drop_replication_slot($1)", f.name)
+	f.config.Reason = "the slot was dropped"
+	if err := f.relay().recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, stop = f.start()
+	f.await(7)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	f.exec("INSERT INTO outbox VALUES (NULL, 'order', 'a', 'x', 'no id')")
+	if err := f.relay().supervise(t.Context(), t.Context()); !errors.Is(err, topic.ErrUnpublishable) {
+		t.Errorf("an event without an id: %v", err)
+	}
+}
+
+// Without a topic for them, nothing is passed over.
+func TestWhatCannotBePublishedHaltsTheRelay(t *testing.T) {
+	t.Parallel()
+	f := setupAnother(t, nil, `CREATE TABLE outbox (id text, aggregatetype text, aggregateid text, type text, payload text)`)
+	f.topics("order")
+	_, stop := f.start()
+	f.await(0)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.exec("INSERT INTO outbox VALUES ('1', 'order', NULL, 'x', 'no key')")
+	for range 2 {
+		err := f.relay().supervise(t.Context(), t.Context())
+		if !errors.Is(err, topic.ErrUnpublishable) || !permanent(err) || !strings.Contains(err.Error(), "aggregateid") {
+			t.Errorf("got %v", err)
 		}
 	}
 }

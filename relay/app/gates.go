@@ -76,7 +76,7 @@ func (s *session) check(ctx context.Context) error {
 	}
 	now.Source.Publication = s.print
 	moved := s.cp.Source != now.Source || s.cp.Cluster != now.Cluster || !maps.EqualFunc(s.cp.Topics, now.Topics, checkpoint.Ends.Equal)
-	s.cp.Source, s.cp.Cluster, s.cp.Topics = now.Source, now.Cluster, now.Topics
+	s.cp.Format, s.cp.Source, s.cp.Cluster, s.cp.Topics = s.format(), now.Source, now.Cluster, now.Topics
 	if !moved && len(s.open) == 0 {
 		return nil
 	}

@@ -313,12 +313,9 @@ func (f *filling) add(ctx context.Context, row outbox.Row) error {
 		}
 		f.began = time.Now()
 	}
-	at := time.Now() // of a row that does not say: when it was committed is not known any more
-	if row.OccurredAt != nil {
-		var err error
-		if at, err = row.Time(); err != nil {
-			return fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
-		}
+	at, err := row.Time()
+	if err != nil { // it does not say, and when it was committed is not known any more; or what it says is for Add to judge
+		at = time.Now()
 	}
 	n, err := f.producer.Add(ctx, row, topic.Source{Committed: at})
 	if err != nil {

@@ -24,6 +24,7 @@ type metrics struct {
 	checkpointLSN       prometheus.Gauge
 	role                *prometheus.GaugeVec
 	sessions            prometheus.Counter
+	deadLetters         prometheus.Counter
 	seen                *seen
 }
 
@@ -82,6 +83,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		skippedTransactions: counter("relay_recovered_transactions_skipped_total", "Source transactions that came again after a restart and were dropped: they were in the topic."),
 		checkpointLSN:       gauge("relay_checkpoint_lsn", "The committed checkpoint's end LSN, as a number of bytes."),
 		sessions:            counter("relay_sessions_total", "Times that the start protocol was begun."),
+		deadLetters:         counter("relay_dead_letters_total", "Events put among the dead letters, those of transactions that were given up included. Of another outbox than the orders', with relay.dead.letter.topic."),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed; fenced by a successor; or unknown until the next start reads the checkpoint.",
 		}, []string{"result"}),

@@ -133,6 +133,7 @@ func (s *session) fence(ctx context.Context) (err error) {
 		Layout:          s.layout,
 		Source:          s.config.Source,
 		Log:             s.log,
+		Buried:          s.metrics.deadLetters.Inc,
 	}, slices.Collect(maps.Values(s.topics))...)
 	crash.At(crash.Fenced)
 	return err

@@ -30,18 +30,24 @@ func (s *session) inspect(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) topicNames(ctx context.Context) ([]string, error) {
+func (s *session) topicNames(ctx context.Context) (names []string, err error) {
 	switch {
 	case s.layout.FixedTopic() != "":
-		return []string{s.layout.FixedTopic()}, nil
-	case !s.layout.Routed():
-		return []string{s.config.Topic}, nil
+		names = []string{s.layout.FixedTopic()}
+	case s.layout.Routed():
+		cp, _, err := checkpoint.Peek(ctx, s.kafka, s.checkpointTopic())
+		if err != nil && !errors.Is(err, checkpoint.ErrDamaged) { // recover, which alone goes on from that, looks them up by the table
+			return nil, err
+		}
+		names = slices.Collect(maps.Keys(cp.Topics))
+	default:
+		names = []string{s.config.Topic}
 	}
-	cp, _, err := checkpoint.Peek(ctx, s.kafka, s.checkpointTopic())
-	if errors.Is(err, checkpoint.ErrDamaged) { // recover, which alone goes on from here, looks the topics up by the table
-		return nil, nil
+	if s.layout.DeadLetters != "" {
+		names = append(names, s.layout.DeadLetters)
 	}
-	return slices.Sorted(maps.Keys(cp.Topics)), err
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // found makes topics that rows are routed to known, as far as they exist.
@@ -105,7 +111,7 @@ func (s *session) strength(ctx context.Context) (replicas int16, minISR string, 
 
 // format is that of the checkpoints.
 func (s *session) format() int {
-	if s.layout.Routed() {
+	if s.layout.Routed() || s.layout.DeadLetters != "" {
 		return checkpoint.FormatRouted
 	}
 	return checkpoint.Format

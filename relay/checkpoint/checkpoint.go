@@ -17,7 +17,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
-// The versions of the record's form: of a relay that publishes to one topic, and of one whose rows are routed. A program
+// The versions of the record's form: of a relay that publishes to one topic, and of one that does to several. A program
 // refuses a checkpoint of a newer form than it knows: it could not tell what that one promises.
 const (
 	Format       = 1

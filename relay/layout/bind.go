@@ -22,7 +22,7 @@ type Binding struct {
 	layout  *Layout
 	roles   [][]role // by column
 	names   [roles]string
-	must    []role // those that may not be NULL
+	must    []role // those that may not be NULL; of another's tables, it depends on where the row goes, see Layout.Whole
 	bytea   bool   // the payload is
 	zoned   bool   // the time has its zone
 	content outbox.Content
@@ -50,7 +50,7 @@ func (l *Layout) Bind(table string, fields []Field) (*Binding, error) {
 		b.roles[at] = append(b.roles[at], c.role)
 		if c.role < roles {
 			b.names[c.role] = c.name
-			if !c.nullable {
+			if !c.nullable && l.Own {
 				b.must = append(b.must, c.role)
 			}
 		}
@@ -129,7 +129,7 @@ func (b *Binding) Row(values [][]byte) (outbox.Row, error) {
 	}
 	for _, r := range b.must {
 		if by[r] == nil {
-			return outbox.Row{}, fmt.Errorf("insert into %s: column %q is NULL: %s", b.table, b.names[r], b.whyNull())
+			return outbox.Row{}, fmt.Errorf("insert into %s: column %q is NULL: the outbox's NOT NULL constraints were removed", b.table, b.names[r])
 		}
 	}
 	row := outbox.Row{
@@ -149,13 +149,6 @@ func (b *Binding) Row(values [][]byte) (outbox.Row, error) {
 		row.OccurredAt = append(row.OccurredAt[:len(row.OccurredAt):len(row.OccurredAt)], "+00"...) // as Debezium takes it: UTC
 	}
 	return row, nil
-}
-
-func (b *Binding) whyNull() string {
-	if b.layout.Own {
-		return "the outbox's NOT NULL constraints were removed"
-	}
-	return "an event must have it, or it has no place in the topic"
 }
 
 // unhex decodes Postgres's hex format of a bytea in place (Postgres, Binary Data Types, section 8.4.1).

@@ -46,7 +46,8 @@ func bytesOf(values ...string) [][]byte {
 
 func TestRowHasEachValueInItsRoles(t *testing.T) {
 	t.Parallel()
-	b, err := foreign(t, nil).Bind("public.outbox", fields())
+	l := foreign(t, nil)
+	b, err := l.Bind("public.outbox", fields())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,11 @@ func TestRowHasEachValueInItsRoles(t *testing.T) {
 	for i, name := range []string{"id", "aggregatetype", "aggregateid"} {
 		values := bytesOf("e1", "order", "o1", "Placed", "{}", "7", "3.14")
 		values[i] = nil
-		if _, err := b.Row(values); err == nil || !strings.Contains(err.Error(), name) {
+		row, err := b.Row(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Whole(row); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("NULL in %s: %v", name, err)
 		}
 	}

@@ -43,7 +43,8 @@ const (
 // with such an object under "config", as Kafka Connect takes them (Debezium's documentation, "Outbox Event Router").
 //
 // A property that would make other records than the relay does is an error, and so is one that is not known: to pass over it
-// would be a guess. Two properties are the relay's own, which Kafka Connect passes over: relay.order.by and relay.headers.
+// would be a guess. Three properties are the relay's own, which Kafka Connect passes over: relay.order.by, relay.headers and
+// relay.dead.letter.topic.
 func Connector(config []byte) (*Layout, error) {
 	p, err := parse(config)
 	if err != nil {
@@ -257,7 +258,7 @@ func converters(p properties, expanded bool) (err error) {
 
 // extras reads the relay's own properties.
 func (l *Layout) extras(p properties) (err error) {
-	l.Order = p.take("relay.order.by", "")
+	l.Order, l.DeadLetters = p.take("relay.order.by", ""), p.take("relay.dead.letter.topic", "")
 	switch style := p.take("relay.headers", "cloudevents"); style {
 	case "cloudevents":
 	case "plain":

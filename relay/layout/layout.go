@@ -6,6 +6,7 @@
 package layout
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 
@@ -33,6 +34,9 @@ type Layout struct {
 	Order string
 	// Fresh says that what the table holds at a first start is not published.
 	Fresh bool
+
+	// DeadLetters is the topic for rows that cannot be published to theirs; empty for none, then the relay halts at one.
+	DeadLetters string
 
 	Plain      bool // headers: only those that Debezium writes
 	Stamped    bool // a record's timestamp is the time column's, and not the commit's
@@ -130,6 +134,17 @@ func (l *Layout) Headers() []string { return l.placed }
 
 // Routed says whether the topic depends on the row.
 func (l *Layout) Routed() bool { return l.route != nil && l.route.fixed == "" }
+
+// Whole returns an error if the row lacks what an event must have. Of the orders database's own rows, the binding has seen to it.
+func (l *Layout) Whole(row outbox.Row) error {
+	by := map[role][]byte{id: row.ID, aggregateID: row.AggregateID, aggregateType: row.AggregateType}
+	for _, c := range l.columns {
+		if value, may := by[c.role]; may && value == nil && !c.nullable {
+			return fmt.Errorf("column %q is NULL: an event must have it, or it has no place in the topic", c.name)
+		}
+	}
+	return nil
+}
 
 // RouteBy is the column that routes.
 func (l *Layout) RouteBy() string { return l.route.column }

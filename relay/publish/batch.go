@@ -41,27 +41,32 @@ type open struct {
 	base, top int64 // timestamps in milliseconds: of the first record, and the highest
 }
 
-// add appends a record, whose value may be null. Headers are as topic.Encoder writes them.
+// add appends a record, whose key and value may be null. Headers are as topic.Encoder writes them.
 func (o *open) add(timestamp int64, key, value, headers []byte) {
 	if o.count == 0 {
 		o.base, o.top = timestamp, timestamp
 	}
 	o.top = max(o.top, timestamp)
-	after, delta, length := timestamp-o.base, int64(o.count), int64(len(value))
-	if value == nil {
-		length = -1
-	}
-	size := 1 + varint(after) + varint(delta) + varint(int64(len(key))) + len(key) + varint(length) + len(value) + len(headers)
+	after, delta := timestamp-o.base, int64(o.count)
+	size := 1 + varint(after) + varint(delta) + varint(length(key)) + len(key) + varint(length(value)) + len(value) + len(headers)
 	b := binary.AppendVarint(o.records, int64(size))
 	b = append(b, 0) // attributes, of which there are none
 	b = binary.AppendVarint(b, after)
 	b = binary.AppendVarint(b, delta)
-	b = binary.AppendVarint(b, int64(len(key)))
+	b = binary.AppendVarint(b, length(key))
 	b = append(b, key...)
-	b = binary.AppendVarint(b, length)
+	b = binary.AppendVarint(b, length(value))
 	b = append(b, value...)
 	o.records = append(b, headers...)
 	o.count++
+}
+
+// length is that of a key or value in a record, where nil is null.
+func length(b []byte) int64 {
+	if b == nil {
+		return -1
+	}
+	return int64(len(b))
 }
 
 // varint is how many bytes binary.AppendVarint appends for n.

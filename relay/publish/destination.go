@@ -2,9 +2,12 @@ package publish
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 )
 
@@ -29,26 +32,40 @@ func (p *Producer) destination(ctx context.Context, value []byte) (*destination,
 	if t := p.routes[string(value)]; t != nil {
 		return t, nil
 	}
-	name := p.config.Layout.Topic(string(value))
-	t := p.destinations[name]
-	if t == nil {
-		found, err := Inspect(ctx, p.client, name)
-		if err != nil {
-			return nil, err
-		}
-		last, err := LastEvents(ctx, p.client, name)
-		if err != nil {
-			return nil, err
-		}
-		t = p.add(found)
-		t.first = last
-		p.sender.learn(found)
-		p.config.Log.Info("topic found", "topic", name)
+	t, err := p.find(ctx, p.config.Layout.Topic(string(value)))
+	if err != nil {
+		return nil, err
 	}
 	if len(p.routes) >= keptRoutes {
 		clear(p.routes)
 	}
 	p.routes[string(value)] = t
+	return t, nil
+}
+
+// topicName is what Kafka takes as a topic's name (org.apache.kafka.common.internals.Topic).
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// find returns a topic by its name.
+func (p *Producer) find(ctx context.Context, name string) (*destination, error) {
+	if t := p.destinations[name]; t != nil {
+		return t, nil
+	}
+	if !topicName.MatchString(name) || name == "." || name == ".." {
+		return nil, fmt.Errorf("%w: %q cannot be the name of a topic", topic.ErrUnpublishable, name)
+	}
+	found, err := Inspect(ctx, p.client, name)
+	if err != nil {
+		return nil, err
+	}
+	last, err := LastEvents(ctx, p.client, name)
+	if err != nil {
+		return nil, err
+	}
+	t := p.add(found)
+	t.first = last
+	p.sender.learn(found)
+	p.config.Log.Info("topic found", "topic", name)
 	return t, nil
 }
 

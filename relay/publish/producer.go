@@ -52,6 +52,7 @@ type Config struct {
 	Layout          *layout.Layout
 	Source          string // the ce_source of the events
 	Log             *slog.Logger
+	Buried          func() // is called for each event that goes to the dead letters; nil where there are none
 }
 
 // ErrTooLarge means that an event can never be published. The relay halts: skipping it would be a loss.
@@ -169,29 +170,47 @@ func (p *Producer) Begin() error {
 }
 
 // Add adds an event to the transaction, and returns its size in bytes. It copies what it needs of the row. It returns an
-// error that wraps ErrTooLarge for an event that cannot be published; other errors may be of earlier events.
+// error that wraps ErrTooLarge or topic.ErrUnpublishable for an event that cannot be published, unless there is a topic for such;
+// other errors may be of earlier events.
 func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
-	var err error
-	if p.headers, err = p.encoder.Append(p.headers[:0], row, src); err != nil {
-		return 0, err
+	n, err := p.publish(ctx, row, src)
+	if err != nil && p.config.Layout.DeadLetters != "" && (errors.Is(err, ErrTooLarge) || errors.Is(err, topic.ErrUnpublishable)) {
+		return p.bury(ctx, row, src, err)
 	}
-	t, err := p.destination(ctx, row.AggregateType)
+	return n, err
+}
+
+func (p *Producer) publish(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
+	if !p.config.Layout.Own {
+		if err := p.config.Layout.Whole(row); err != nil {
+			return 0, fmt.Errorf("%w: event %s of transaction %s: %w", topic.ErrUnpublishable, row.ID, src.Commit, err)
+		}
+	}
+	to, err := p.destination(ctx, row.AggregateType)
 	if err != nil {
 		return 0, fmt.Errorf("event %s: %w", row.ID, err)
+	}
+	if p.headers, err = p.encoder.Append(p.headers[:0], row, src); err != nil {
+		return 0, err
 	}
 	at, value, err := p.shape(row, src)
 	if err != nil {
 		return 0, err
 	}
 	size := len(row.AggregateID) + len(value) + len(p.headers)
-	if size+frame > int(t.MaxMessageBytes) {
+	if size+frame > int(to.MaxMessageBytes) {
 		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
-			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, t.Name, t.MaxMessageBytes)
+			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, to.Name, to.MaxMessageBytes)
 	}
+	return size, p.put(ctx, to, at, row, value, src)
+}
+
+// put adds a record with p.headers to a topic.
+func (p *Producer) put(ctx context.Context, t *destination, at time.Time, row outbox.Row, value []byte, src topic.Source) error {
 	to := t.partitions[t.Partition(row.AggregateID)]
-	if to.open.count > 0 && len(to.open.records)+size+frame > t.batchBytes {
+	if to.open.count > 0 && len(to.open.records)+len(row.AggregateID)+len(value)+len(p.headers)+frame > t.batchBytes {
 		if err := p.sender.wait(ctx, maxQueuedBytes, math.MaxInt); err != nil {
-			return 0, err
+			return err
 		}
 		p.sender.enqueue(p.tx, false, p.seal(to))
 	}
@@ -200,7 +219,7 @@ func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (i
 	if p.tracing {
 		p.tx.keep(row, src.Commit, to)
 	}
-	return size, p.sender.err()
+	return p.sender.err()
 }
 
 // shape returns the timestamp and the value of a row's record.

@@ -64,11 +64,8 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 	if err == nil {
 		err = meta.Topics[name].Err
 	}
-	switch {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return Topic{}, fmt.Errorf("%w: topic %s does not exist: run foodctl topics --topic %s", ErrUnusable, name, name)
-	case errors.Is(err, kerr.InvalidTopicException):
-		return Topic{}, fmt.Errorf("%w: %q cannot be the name of a topic", ErrUnusable, name)
 	}
 	if err != nil {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, err)
