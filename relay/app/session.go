@@ -169,6 +169,16 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.metrics.is(roleActive)
 	s.health.Set(healthRelay, nil)
 	s.log.Info("publishing", "topic", s.config.Topic, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
+	pruning, stopPruning := context.WithCancel(ctx)
+	pruned := make(chan struct{})
+	go func() {
+		defer close(pruned)
+		s.prune(pruning)
+	}()
+	defer func() {
+		stopPruning()
+		<-pruned
+	}()
 	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
 	err := p.run(ctx, intake)
 	if err != nil && (p.batch.events > 0 || len(p.ending) > 0) {

@@ -46,7 +46,8 @@ func (s *source) schema(ctx context.Context) Finding {
 
 // Tables are looked up in the catalogue: by its name, whoever has no right to one would not find it.
 const selectTable = `
-SELECT c.oid, has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+SELECT has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+       has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'DELETE')
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2`
@@ -61,9 +62,8 @@ func (s *source) noTable(t layout.Table) Finding {
 
 func (s *source) mayRead(ctx context.Context) Finding {
 	for _, t := range s.Layout.Tables {
-		var oid uint32
-		var may bool
-		err := s.conn.QueryRow(ctx, selectTable, t.Schema, t.Name).Scan(&oid, &may)
+		var may, mayDelete bool
+		err := s.conn.QueryRow(ctx, selectTable, t.Schema, t.Name).Scan(&may, &mayDelete)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return s.noTable(t)
@@ -75,6 +75,9 @@ func (s *source) mayRead(ctx context.Context) Finding {
 			return unusable(fmt.Sprintf("%s may not read the table %s, for a first start and recover", s.role, t),
 				fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s;", quote(t.Schema), quote(s.role)),
 				fmt.Sprintf("GRANT SELECT ON %s TO %s;", t.Quoted(), quote(s.role)))
+		case !mayDelete && s.Layout.PruneAfter > 0:
+			return warning(fmt.Sprintf("%s may not delete old rows of %s, as relay.prune.after says", s.role, t),
+				fmt.Sprintf("GRANT DELETE ON %s TO %s;", t.Quoted(), quote(s.role)))
 		}
 	}
 	return ok("granted to %s", s.role)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
@@ -43,8 +44,7 @@ const (
 // with such an object under "config", as Kafka Connect takes them (Debezium's documentation, "Outbox Event Router").
 //
 // A property that would make other records than the relay does is an error, and so is one that is not known: to pass over it
-// would be a guess. Three properties are the relay's own, which Kafka Connect passes over: relay.order.by, relay.headers and
-// relay.dead.letter.topic.
+// would be a guess. The properties that begin with relay. are its own, which Kafka Connect passes over; see extras.
 func Connector(config []byte) (*Layout, error) {
 	p, err := parse(config)
 	if err != nil {
@@ -259,6 +259,13 @@ func converters(p properties, expanded bool) (err error) {
 // extras reads the relay's own properties.
 func (l *Layout) extras(p properties) (err error) {
 	l.Order, l.DeadLetters = p.take("relay.order.by", ""), p.take("relay.dead.letter.topic", "")
+	l.PruneBy = p.take("relay.prune.by", "")
+	if after := p.take("relay.prune.after", ""); after != "" {
+		l.PruneAfter, err = time.ParseDuration(after)
+		if err != nil || l.PruneAfter < time.Minute || l.PruneBy == "" {
+			err = fmt.Errorf("relay.prune.after: %s; want a time of a minute or more, such as 24h, and in relay.prune.by the column with a row's time", after)
+		}
+	}
 	switch style := p.take("relay.headers", "cloudevents"); style {
 	case "cloudevents":
 	case "plain":

@@ -141,6 +141,8 @@ func TestConnectorThatTheRelayCannotFollowIsRefused(t *testing.T) {
 		{outbox + "predicate", "isOutbox"},
 		{"column.exclude.list", "public.outbox.secret"},
 		{"relay.headers", "avro"},
+		{"relay.prune.after", "24h"}, // and no column
+		{"relay.prune.after", "24"},
 	} {
 		config := registered()
 		config[c.property] = c.value

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,6 +35,10 @@ type Layout struct {
 	Order string
 	// Fresh says that what the table holds at a first start is not published.
 	Fresh bool
+
+	// PruneAfter is how old, by the column PruneBy, a published row is when it is deleted; 0 for never.
+	PruneAfter time.Duration
+	PruneBy    string
 
 	// DeadLetters is the topic for rows that cannot be published to theirs; empty for none, then the relay halts at one.
 	DeadLetters string
