@@ -109,3 +109,32 @@ func (p *pipeline) pauseInTransaction(g *program) {
 		return false
 	})
 }
+
+// TestRelaysAreReplacedOneByOne_I6 is a rolling upgrade: the standby first, then the active one, which hands over. Publishing
+// goes on, and nobody is killed.
+func TestRelaysAreReplacedOneByOne_I6(t *testing.T) {
+	t.Parallel()
+	p := setup(t, testenv.RealBroker(t))
+	first := p.relay("first")
+	p.until("the first relay publishes", func() bool { return first.is("active") })
+	second := p.relay("second")
+	p.until("the second relay stands by", func() bool { return second.is("standby") })
+	p.projector("projector")
+	traffic := p.traffic(60)
+	p.flowing(200)
+	for range 3 {
+		second.stop()
+		second.start()
+		p.until("the new standby is ready", func() bool { return second.is("standby") && second.ready() })
+		first.stop()
+		p.until("the new relay publishes", func() bool { return second.is("active") })
+		first.start()
+		p.until("the old one's place is taken", func() bool { return first.is("standby") && first.ready() })
+		p.flowing(100)
+		first, second = second, first
+	}
+	if got := p.aborted().Transactions; got != 0 {
+		t.Errorf("%d transactions were broken off: a relay that is stopped commits what it has at hand", got)
+	}
+	p.settle(traffic, 500)
+}

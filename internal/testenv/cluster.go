@@ -26,26 +26,32 @@ type Cluster struct {
 // NewCluster starts a cluster, which ends with the test.
 func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
+	return ClusterOf(t, os.Getenv("PG_VERSION"))
+}
+
+// ClusterOf is NewCluster, of a major version of Postgres; empty for the default one.
+func ClusterOf(t testing.TB, version string) *Cluster {
+	t.Helper()
 	own := maps.Clone(settings)
 	own["fsync"], own["full_page_writes"] = "on", "on"
 	own["unix_socket_directories"] = "." // the data directory; see Socket
-	return newCluster(t, own)
+	return newCluster(t, version, own)
 }
 
 // BareCluster starts a cluster with Postgres's own settings, which ALTER SYSTEM can change, and ends it with the test.
 func BareCluster(t testing.TB) *Cluster {
 	t.Helper()
-	return newCluster(t, nil)
+	return newCluster(t, os.Getenv("PG_VERSION"), nil)
 }
 
-func newCluster(t testing.TB, settings map[string]string) *Cluster {
+func newCluster(t testing.TB, version string, settings map[string]string) *Cluster {
 	t.Helper()
 	dir, remove, err := scratch()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &Cluster{t: t, config: pgserver.Config{
-		Dir: dir, Version: os.Getenv("PG_VERSION"), Settings: settings, Progress: progress,
+		Dir: dir, Version: version, Settings: settings, Progress: progress,
 	}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
