@@ -13,10 +13,9 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
-
-	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // TestTheFenceComesBeforeTheCheckpointIsRead_I6: a predecessor that is still alive commits once more at the last moment at

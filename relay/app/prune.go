@@ -89,10 +89,10 @@ func (s *session) pruneSome(ctx context.Context, conn *pgx.Conn, table layout.Ta
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
 	by, id := pgx.Identifier{s.layout.PruneBy}.Sanitize(), pgx.Identifier{s.layout.ID()}.Sanitize()
 	old := fmt.Sprintf("FROM %s WHERE %s < now() - $1::interval", table.Quoted(), by)
-	var any bool
+	var due bool
 	var written outbox.LSN
-	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT "+old+"), (pg_current_wal_insert_lsn() - '0/0')::bigint", s.layout.PruneAfter).Scan(&any, &written)
-	if err != nil || !any {
+	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT "+old+"), (pg_current_wal_insert_lsn() - '0/0')::bigint", s.layout.PruneAfter).Scan(&due, &written)
+	if err != nil || !due {
 		return 0, err
 	}
 	if err := s.reached(ctx, written); err != nil {

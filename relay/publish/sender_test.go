@@ -20,7 +20,7 @@ import (
 )
 
 // bulk is a transaction of several record batches for each partition: half of it noise, which cannot be compressed.
-func (k *target) bulk(p *Producer, batches int) []outbox.Row {
+func (k *target) bulk(batches int) []outbox.Row {
 	k.t.Helper()
 	const size = 100_000
 	var rows []outbox.Row
@@ -67,7 +67,7 @@ func TestNothingIsSentBehindABatchThatIsPutOff(t *testing.T) {
 		},
 	})
 	p := k.open()
-	rows := k.bulk(p, 4)
+	rows := k.bulk(4)
 	k.add(p, rows)
 	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestTransactionsAreSentOneAfterTheOther_I4(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-begun
-	second := slices.DeleteFunc(k.bulk(p, 2), func(r outbox.Row) bool { return k.topic.Partition(r.AggregateID) == 0 })
+	second := slices.DeleteFunc(k.bulk(2), func(r outbox.Row) bool { return k.topic.Partition(r.AggregateID) == 0 })
 	k.add(p, second)
 	close(sent)
 	if _, err := p.End(t.Context(), k.checkpoint(2)); err != nil {
@@ -170,7 +170,7 @@ func TestRequestThatIsSentAgainCountsOnce(t *testing.T) {
 			k, cluster := setupFaulty(t)
 			handle := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: 2})
 			p := k.open()
-			first, second := k.bulk(p, 2), k.rows(0, 1, 2)
+			first, second := k.bulk(2), k.rows(0, 1, 2)
 			for n, rows := range [][]outbox.Row{first, second} {
 				k.add(p, rows)
 				if _, err := p.Commit(t.Context(), k.checkpoint(int64(n+1))); err != nil {
@@ -276,7 +276,7 @@ func TestAddWaitsForABrokerThatIsSlow(t *testing.T) {
 	}
 	var err error
 	added := 0
-	for _, row := range k.bulk(p, 2*maxQueuedBytes/batchBytes) {
+	for _, row := range k.bulk(2 * maxQueuedBytes / batchBytes) {
 		var n int
 		if n, err = p.Add(ctx, row, source); err != nil {
 			break

@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
-
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 

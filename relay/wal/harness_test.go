@@ -15,7 +15,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
-
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 

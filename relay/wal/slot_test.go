@@ -9,7 +9,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
-
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 

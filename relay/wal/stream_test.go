@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
-
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
