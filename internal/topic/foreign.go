@@ -79,20 +79,12 @@ func (f *Foreign) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	return b, nil
 }
 
-// Death says why an event is among the dead letters.
-type Death struct {
-	Reason string
-	Topic  string // that it was for; empty if that is not known
-	Note   string // what is missing of it; empty for nothing
-}
-
-// AppendDead appends the headers of an event that is a dead letter: its id, why it is one, and where in the log it stood.
-func AppendDead(b []byte, row outbox.Row, src Source, d Death) []byte {
-	headers := []header{{[]byte(foreignID), row.ID}, {[]byte("dead_letter_reason"), []byte(d.Reason)}}
-	for _, h := range []header{{[]byte("dead_letter_topic"), []byte(d.Topic)}, {[]byte("dead_letter_note"), []byte(d.Note)}} {
-		if len(h.value) > 0 {
-			headers = append(headers, h)
-		}
+// AppendDead appends the headers of an event that is a dead letter: its id, why it is one, the topic that it was for, if that
+// is known, and where in the log it stood.
+func AppendDead(b []byte, row outbox.Row, src Source, why, meant string) []byte {
+	headers := []header{{[]byte(foreignID), row.ID}, {[]byte("dead_letter_reason"), []byte(why)}}
+	if meant != "" {
+		headers = append(headers, header{[]byte("dead_letter_topic"), []byte(meant)})
 	}
 	if src.Commit > 0 {
 		headers = append(headers, header{[]byte(headerLSN), src.Commit.Append(nil)}, header{[]byte(headerIndex), strconv.AppendInt(nil, int64(src.Index), 10)})

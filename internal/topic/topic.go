@@ -72,7 +72,7 @@ type Message struct {
 // ErrMalformed is wrapped by every error of Parse.
 var ErrMalformed = errors.New("malformed record")
 
-// ErrUnpublishable is wrapped by every error of Encoder.Append.
+// ErrUnpublishable is wrapped by every error of Encoder.Append and Foreign.Append: the row is such that no record can be made of it.
 var ErrUnpublishable = errors.New("the outbox row cannot be published")
 
 // Parse reads the event in a record. The payload is not decoded; event.Event.Data does that.
@@ -137,5 +137,5 @@ func ID(r *kgo.Record) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%w at %s/%d offset %d: no %s header", ErrMalformed, r.Topic, r.Partition, r.Offset, headerID)
+	return "", fmt.Errorf("%w at %s/%d offset %d: no %s header, and none named %s", ErrMalformed, r.Topic, r.Partition, r.Offset, headerID, foreignID)
 }

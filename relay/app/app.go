@@ -199,7 +199,7 @@ func (r *relay) supervise(ctx, intake context.Context) error {
 		switch {
 		case intake.Err() != nil:
 			return nil // what could not be committed is in the log and will be published by the next relay
-		case errors.As(err, new(*paused)): // the next session waits
+		case errors.As(err, new(*paused)), errors.Is(err, errAgain): // a next session that waits, or reads the slot again
 			pause = backOffMin
 			continue
 		case permanent(err), ctx.Err() != nil:
@@ -299,6 +299,7 @@ func (s *session) connect(ctx context.Context) (*pgx.Conn, error) {
 	config.ConnectTimeout = 5 * time.Second
 	config.DialFunc = ops.Dialer(10 * time.Second).DialContext
 	config.RuntimeParams["application_name"] = "relay-watch"
+	config.RuntimeParams["timezone"] = "UTC"
 	config.RuntimeParams["statement_timeout"] = "10000"
 	return pgx.ConnectConfig(ctx, config)
 }

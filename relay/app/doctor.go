@@ -111,6 +111,11 @@ func (r *relay) gates(ctx context.Context) (found string, err error) {
 	}
 	const passed = "a relay is active, and has passed them"
 	slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
+	if err == nil && slot.Active && !r.layout.Own {
+		if _, found, err := checkpoint.Peek(ctx, s.kafka, s.checkpointTopic()); err == nil && !found {
+			return "the slot is in use, and there is no checkpoint: to take over from the connector, stop it and run relay adopt", nil
+		}
+	}
 	if err == nil && slot.Active {
 		return passed, nil
 	}

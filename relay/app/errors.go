@@ -9,6 +9,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
@@ -28,6 +29,7 @@ func permanent(err error) bool {
 		checkpoint.ErrDamaged,                   // relay recover replaces it
 		checkpoint.ErrTopic,                     // its settings may lose the checkpoint
 		sql.ErrSchema,                           // foodctl migrate
+		layout.ErrTable,                         // a column is missing, or of another type
 		backlog.ErrUnordered,                    // relay.order.by must name a column
 		publish.ErrUnusable,                     // a missing topic, an old broker
 		wal.ErrPublication,                      // events may be missing from it
@@ -46,6 +48,7 @@ func permanent(err error) bool {
 		switch pg.Code {
 		case "28000", "28P01", // the role or its password
 			"42501", // a grant, or the REPLICATION attribute
+			"42703", // a column
 			"3D000": // the database
 			return true
 		}

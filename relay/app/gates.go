@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -20,7 +22,11 @@ const visibleWithin = 5 * time.Second
 // checkHanging refuses topics that nobody can read to their end. It comes before anything is read of them, which would
 // wait for ever.
 func (s *session) checkHanging(ctx context.Context) error {
-	hanging, err := publish.FindHanging(ctx, s.kafka, append(s.names(), s.checkpointTopic())...)
+	return s.hanging(ctx, append(s.names(), s.checkpointTopic())...)
+}
+
+func (s *session) hanging(ctx context.Context, topics ...string) error {
+	hanging, err := publish.FindHanging(ctx, s.kafka, topics...)
 	if err != nil || len(hanging) == 0 {
 		return err
 	}
@@ -29,6 +35,14 @@ func (s *session) checkHanging(ctx context.Context) error {
 		Found:  fmt.Sprintf("%s, of which no coordinator knows: the broker lost records, or notes about them", hanging[0]),
 		Remedy: "Run: relay recover --reason '...', which aborts it and publishes what is missing",
 	}
+}
+
+// noHanging is checkHanging, or endHanging in a recovery.
+func (s *session) noHanging(ctx context.Context) error {
+	if s.mends {
+		return s.endHanging(ctx)
+	}
+	return s.checkHanging(ctx)
 }
 
 // endHanging aborts what checkHanging refuses.
@@ -58,10 +72,17 @@ func (s *session) incomplete(found, slot bool) *checkpoint.Refusal {
 			Gate: checkpoint.GateCheckpoint,
 			Found: fmt.Sprintf("slot %s exists, but %s holds no checkpoint: it was lost, or the slot is not this relay's",
 				s.config.Slot, s.checkpointTopic()),
-			Remedy: "Run: relay recover --reason '...'",
+			Remedy: s.withoutCheckpoint(),
 		}
 	}
 	return nil
+}
+
+func (s *session) withoutCheckpoint() string {
+	if s.layout.Own {
+		return "Run: relay recover --reason '...'"
+	}
+	return "If the slot is that of a connector that was stopped, run: relay adopt. If the checkpoint was lost, run: relay recover --reason '...'"
 }
 
 // check gathers what is there now and holds it against the checkpoint (I7).
@@ -121,11 +142,35 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 	if now.Cluster, err = s.cluster(ctx); err != nil {
 		return now, err
 	}
-	if now.Topics, err = s.ends(ctx); err != nil || !s.layout.Own {
-		return now, err // of another's tables, rows may be deleted
+	if now.Topics, err = s.ends(ctx); err != nil {
+		return now, err
+	}
+	if !s.layout.Own { // of another's tables, rows may be deleted; and of its topics, records
+		return now, s.allowDeleted(ctx, now.Topics)
 	}
 	now.Missing, err = missing(ctx, s.database, s.cp.Last())
 	return now, err
+}
+
+// allowDeleted takes a partition of which all records were deleted for one that ends as the checkpoint says: topics that are not
+// ours keep records for as long as somebody has said, and a log that was cut begins where it began.
+func (s *session) allowDeleted(ctx context.Context, now map[string]checkpoint.Ends) error {
+	for name, is := range now {
+		was := s.cp.Topics[name].Last
+		if slices.Equal(was, is.Last) || len(was) != len(is.Last) {
+			continue
+		}
+		partitions, _, err := tail.Open(ctx, s.kafka, name)
+		if err != nil {
+			return err
+		}
+		for n, p := range partitions {
+			if is.Last[n] == "" && p.Start > 0 && p.Start == p.End {
+				is.Last[n] = was[n]
+			}
+		}
+	}
+	return nil
 }
 
 func (s *session) switchPoint(ctx context.Context, now *checkpoint.Observed) error {

@@ -9,15 +9,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
-	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
-	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -46,17 +43,8 @@ func (s *session) load(ctx context.Context, reason string) error {
 		return err
 	}
 	defer table.Close(context.WithoutCancel(ctx))
-	if err := s.route(ctx, table); err != nil {
-		return err
-	}
-	published, err := s.published(ctx)
+	published, err := s.loadTable(ctx, table)
 	if err != nil {
-		return err
-	}
-	s.cp.Events = int64(len(published))
-	if first := reason == ""; first && s.layout.Fresh {
-		s.log.Info("what the outbox held before is left out", "reason", "snapshot.mode")
-	} else if err := s.fill(ctx, table, published); err != nil {
 		return err
 	}
 	crash.At(crash.LoadEnded)
@@ -68,8 +56,31 @@ func (s *session) load(ctx context.Context, reason string) error {
 	if err := s.commitLoad(ctx); err != nil {
 		return err
 	}
-	s.log.Info("outbox loaded", "events", s.cp.Events, "events_before", len(published), "lsn", consistent.String())
+	s.log.Info("outbox loaded", "events", s.cp.Events, "events_before", published, "lsn", consistent.String())
 	return nil
+}
+
+// loadTable publishes what the topics lack of the table, and returns how many events they had.
+func (s *session) loadTable(ctx context.Context, table *backlog.Reader) (before int, err error) {
+	if s.layout.Fresh {
+		s.log.Info("what the outbox holds is left out", "reason", "snapshot.mode")
+		return 0, nil
+	}
+	if err := s.route(ctx, table); err != nil {
+		return 0, err
+	}
+	if err := s.noHanging(ctx); err != nil {
+		return 0, err
+	}
+	published, err := s.published(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.checkPhantoms(ctx, table, published); err != nil {
+		return 0, err
+	}
+	s.cp.Events = int64(len(published))
+	return len(published), s.fill(ctx, table, published)
 }
 
 // checkOrder refuses a first start that could not publish what is in the table, before there is a slot that holds back the log.
@@ -194,48 +205,16 @@ func eventKey(id []byte) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// published reads which events the topics have. It refuses a topic whose beginning is gone: what was deleted there cannot
-// be told from what was never published.
+// published reads which events the topics have.
 func (s *session) published(ctx context.Context) (eventSet, error) {
 	set := make(eventSet)
 	for _, name := range s.names() {
-		if err := s.addPublished(ctx, s.topics[name], set); err != nil {
+		err := s.eachRecord(ctx, s.topics[name], true, func(id string) { set[eventKey([]byte(id))] = struct{}{} })
+		if err != nil {
 			return nil, err
 		}
 	}
 	return set, nil
-}
-
-func (s *session) addPublished(ctx context.Context, of publish.Topic, set eventSet) error {
-	partitions, _, err := tail.Open(ctx, s.kafka, of.Name)
-	if err != nil {
-		return err
-	}
-	for n, p := range partitions {
-		if p.Start > 0 {
-			return &checkpoint.Refusal{
-				Gate:   checkpoint.GateTopic,
-				Found:  fmt.Sprintf("partition %d of %s begins at offset %d: records were deleted, and which events they were cannot be known", n, of.Name, p.Start),
-				Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
-			}
-		}
-		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
-			id, err := topic.ID(r)
-			set[eventKey([]byte(id))] = struct{}{}
-			if own := of.Partition(r.Key); err == nil && own != n {
-				err = &checkpoint.Refusal{
-					Gate:   checkpoint.GateTopic,
-					Found:  fmt.Sprintf("event %s is in partition %d, its order's later ones would go to %d: partitions were added to %s", id, n, own, of.Name),
-					Remedy: "Make a new topic, run relay recover with --topic and rebuild the topic's readers",
-				}
-			}
-			return err
-		})
-		if err != nil {
-			return foreign(err)
-		}
-	}
-	return nil
 }
 
 // route makes the topics known that the table's rows are routed to.
@@ -274,9 +253,6 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 
 // fill publishes the rows of the table that the topics do not have.
 func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
-	if err := s.checkPhantoms(ctx, table, published); err != nil {
-		return err
-	}
 	total, err := table.Count(ctx)
 	if err != nil {
 		return err

@@ -56,6 +56,10 @@ func (s *session) recover(ctx context.Context) error {
 	if _, _, err := checkpoint.Read(ctx, s.kafka, s.checkpointTopic()); errors.Is(err, checkpoint.ErrNewer) {
 		return err
 	}
+	s.mends = true
+	if s.slot != nil && !s.layout.Own {
+		return s.goOn(ctx, s.config.Reason)
+	}
 	if err := s.load(ctx, s.config.Reason); err != nil {
 		return err
 	}
@@ -117,6 +121,10 @@ func (s *session) rehearseSlot(ctx context.Context, out io.Writer) error {
 		return s.unusable(ctx, wal.ErrSlotUnusable)
 	case slot.Active:
 		fmt.Fprintf(out, "  refuse while slot %s is in use: stop the relays first\n", s.config.Slot)
+	}
+	if !s.layout.Own && slot.Usable {
+		fmt.Fprintf(out, "  keep slot %s, and go on behind what the topics have of what it would send\n", s.config.Slot)
+		return nil
 	}
 	fmt.Fprintf(out, "  make slot %s anew, whose status is %s\n", s.config.Slot, slot.Status)
 	return nil

@@ -50,6 +50,8 @@ type session struct {
 	source   wal.Identity
 	print    string                   // the publication's fingerprint
 	topics   map[string]publish.Topic // that events are in; where rows are routed, those that are known so far
+	asked    []string                 // names that were looked up before the fence
+	mends    bool                     // an operator has said to end what hangs
 	slot     *held                    // nil while there is no slot
 	producer *publish.Producer
 	cp       checkpoint.Record
@@ -130,6 +132,7 @@ func (s *session) fence(ctx context.Context) (err error) {
 		// As the checkpoint topic's name: whoever could write that topic is fenced, whichever database it reads.
 		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
 		CheckpointTopic: s.checkpointTopic(),
+		Topic:           s.onlyTopic(),
 		Layout:          s.layout,
 		Source:          s.config.Source,
 		Log:             s.log,
@@ -148,7 +151,7 @@ func (s *session) restore(ctx context.Context) error {
 	crash.At(crash.Restored)
 	s.cp = cp
 	for name := range cp.Topics {
-		if _, known := s.topics[name]; !known { // another relay found it after this one had looked
+		if s.layout.Routed() && !slices.Contains(s.asked, name) { // another relay found it after this one had looked
 			return fmt.Errorf("topic %s is new in the checkpoint", name)
 		}
 	}
@@ -157,6 +160,12 @@ func (s *session) restore(ctx context.Context) error {
 	}
 	if s.slot != nil && cp.Phase == checkpoint.Streaming {
 		return s.check(ctx)
+	}
+	if s.slot != nil && !s.layout.Own { // a load that did not end
+		if err := s.goOn(ctx, cp.Reason); err != nil {
+			return err
+		}
+		return errAgain
 	}
 	return s.load(ctx, cp.Reason) // the first start, or a load that did not end
 }
@@ -193,13 +202,13 @@ func (s *session) pump(ctx, intake context.Context) error {
 // lowered turns the brokers' refusal of a record batch into an error that passes, if the topic's limit was lowered since it
 // was read: the next session keeps to the new one. If it was not, the brokers' own limit is lower than the topic says.
 func (s *session) lowered(ctx context.Context, err error) error {
-	for name, was := range s.topics {
-		now, failed := publish.Inspect(ctx, s.kafka, name)
+	for _, was := range s.producer.Topics() {
+		now, failed := publish.Inspect(ctx, s.kafka, was.Name)
 		if failed != nil {
 			return errors.Join(err, failed)
 		}
 		if now.MaxMessageBytes < was.MaxMessageBytes {
-			return fmt.Errorf("max.message.bytes of topic %s was lowered to %d", name, now.MaxMessageBytes)
+			return fmt.Errorf("max.message.bytes of topic %s was lowered to %d", was.Name, now.MaxMessageBytes)
 		}
 	}
 	return err

@@ -21,27 +21,29 @@ func (s *session) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.topics = make(map[string]publish.Topic)
+	s.topics, s.asked = make(map[string]publish.Topic), names
 	for _, name := range names {
-		if s.topics[name], err = publish.Inspect(ctx, s.kafka, name); err != nil {
+		found, err := publish.Inspect(ctx, s.kafka, name)
+		if errors.Is(err, publish.ErrNoTopic) && s.layout.Routed() && name != s.layout.DeadLetters {
+			continue // for the gate to say
+		}
+		if err != nil {
 			return err
 		}
+		s.topics[name] = found
 	}
 	return nil
 }
 
 func (s *session) topicNames(ctx context.Context) (names []string, err error) {
-	switch {
-	case s.layout.FixedTopic() != "":
-		names = []string{s.layout.FixedTopic()}
-	case s.layout.Routed():
+	if only := s.onlyTopic(); only != "" {
+		names = []string{only}
+	} else {
 		cp, _, err := checkpoint.Peek(ctx, s.kafka, s.checkpointTopic())
 		if err != nil && !errors.Is(err, checkpoint.ErrDamaged) { // recover, which alone goes on from that, looks them up by the table
 			return nil, err
 		}
 		names = slices.Collect(maps.Keys(cp.Topics))
-	default:
-		names = []string{s.config.Topic}
 	}
 	if s.layout.DeadLetters != "" {
 		names = append(names, s.layout.DeadLetters)
@@ -57,7 +59,7 @@ func (s *session) found(ctx context.Context, names iter.Seq[string]) error {
 			continue
 		}
 		topic, err := publish.Inspect(ctx, s.kafka, name)
-		if errors.Is(err, publish.ErrUnusable) { // the row itself will say so
+		if errors.Is(err, publish.ErrNoTopic) { // the row itself will say so
 			continue
 		}
 		if err != nil {
@@ -66,6 +68,17 @@ func (s *session) found(ctx context.Context, names iter.Seq[string]) error {
 		s.topics[name] = topic
 	}
 	return nil
+}
+
+// onlyTopic is where all events go; empty if they are routed.
+func (s *session) onlyTopic() string {
+	switch {
+	case s.layout.Routed():
+		return ""
+	case s.layout.Own:
+		return s.config.Topic
+	}
+	return s.layout.FixedTopic()
 }
 
 // names are the topics that events are in.

@@ -11,6 +11,7 @@ import (
 // connector describes the outbox of Debezium's documentation.
 const connector = `{
 	"topic.prefix": "shop", "slot.name": "shop_slot", "publication.name": "shop_publication", "table.include.list": "public.outbox",
+	"key.converter": "org.apache.kafka.connect.storage.StringConverter", "value.converter": "org.apache.kafka.connect.storage.StringConverter",
 	"transforms": "outbox", "transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
 	"transforms.outbox.route.topic.replacement": "shop.${routedByValue}",
 	"relay.prune.after": "24h", "relay.prune.by": "at"

@@ -146,6 +146,11 @@ func (s *source) columns(ctx context.Context) Finding {
 		if _, err := s.Layout.Bind(t.String(), fields); err != nil {
 			return unusable(err.Error(), s.giveColumns())
 		}
+		for _, name := range s.Layout.Others() {
+			if _, there := notNull[name]; !there {
+				return unusable(fmt.Sprintf("table %s has no column %q, which relay.order.by or relay.prune.by names", t, name), s.giveColumns())
+			}
+		}
 		for _, name := range s.Layout.NotNull() {
 			if !notNull[name] {
 				nullable = append(nullable, name)

@@ -10,6 +10,9 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
+// ErrTable means that a table is not as the layout says.
+var ErrTable = errors.New("the table is not as the outbox was described")
+
 // Field is a column as the server announces it.
 type Field struct {
 	Name string
@@ -42,7 +45,7 @@ func (l *Layout) Bind(table string, fields []Field) (*Binding, error) {
 		case at < 0 && c.optional:
 			continue
 		case at < 0:
-			return nil, fmt.Errorf("table %s is published without the column %q: it is not an outbox, or the column was dropped or renamed", table, c.name)
+			return nil, fmt.Errorf("%w: table %s is published without the column %q: it is not an outbox, or the column was dropped or renamed", ErrTable, table, c.name)
 		}
 		if err := b.accept(c, fields[at].Type); err != nil {
 			return nil, err
@@ -66,6 +69,9 @@ const firstOwnType = 16384
 func (b *Binding) accept(c column, oid uint32) error {
 	switch c.role {
 	case payload:
+		if b.layout.bytesOnly && oid != pgtype.ByteaOID {
+			return b.refuse(c, oid, "bytea, for this value.converter")
+		}
 		switch oid {
 		case pgtype.JSONOID, pgtype.JSONBOID:
 			b.content = outbox.JSON
@@ -102,7 +108,7 @@ func (b *Binding) refuse(c column, oid uint32, want string) error {
 	if t, known := types.TypeForOID(oid); known {
 		name = t.Name
 	}
-	return fmt.Errorf("column %q of table %s has the type %s, want %s", c.name, b.table, name, want)
+	return fmt.Errorf("%w: column %q of table %s has the type %s, want %s", ErrTable, c.name, b.table, name, want)
 }
 
 var types = pgtype.NewMap()
@@ -142,7 +148,7 @@ func (b *Binding) Row(values [][]byte) (outbox.Row, error) {
 	if b.bytea && row.Payload != nil {
 		var err error
 		if row.Payload, err = unhex(row.Payload); err != nil {
-			return outbox.Row{}, fmt.Errorf("insert into %s: column %q: %w", b.table, b.names[payload], err)
+			return outbox.Row{}, fmt.Errorf("%w: insert into %s: column %q: %w", ErrTable, b.table, b.names[payload], err)
 		}
 	}
 	if !b.zoned && row.OccurredAt != nil {

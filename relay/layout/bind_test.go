@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -121,6 +122,26 @@ func TestColumnOfATypeThatIsNotItsTextIsRefused(t *testing.T) {
 				t.Errorf("%s of type %d: %v", column, oid, err)
 			}
 		}
+	}
+}
+
+// BinaryDataConverter writes a bytea as it is, and hands anything else to another converter.
+func TestConverterOfBytesTakesBytesAlone(t *testing.T) {
+	t.Parallel()
+	config := registered()
+	config["value.converter"] = "io.debezium.converters.BinaryDataConverter"
+	config["value.converter.delegate.converter.type"] = "org.apache.kafka.connect.json.JsonConverter"
+	l, err := Connector(encoded(t, config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Bind("t", fields()); !errors.Is(err, ErrTable) {
+		t.Errorf("jsonb: %v", err)
+	}
+	binary := fields()
+	binary[4].Type = pgtype.ByteaOID
+	if _, err := l.Bind("t", binary); err != nil {
+		t.Errorf("bytea: %v", err)
 	}
 }
 

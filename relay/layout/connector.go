@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +27,7 @@ func (p properties) take(name, otherwise string) string {
 }
 
 // without says which properties change nothing here: how Debezium reaches its servers, how it reads, and how it goes on.
-var without = regexp.MustCompile(`^(name|tasks\.max|config\.action\.reload|database\.|heartbeat\.|status\.update\.interval\.ms$|` +
+var without = regexp.MustCompile(`^(name$|tasks\.max$|config\.action\.reload$|database\.|heartbeat\.|status\.update\.interval\.ms$|` +
 	`publication\.autocreate\.mode$|slot\.|snapshot\.|tombstones\.on\.delete$|errors\.|topic\.creation\.|topic\.naming\.strategy$|` +
 	`topic\.heartbeat\.prefix$|exactly\.once\.support$|transaction\.boundary|offsets\.storage\.topic$|producer\.override\.|` +
 	`max\.batch\.size$|max\.queue\.size|poll\.interval\.ms$|retriable\.restart\.connector\.wait\.ms$|provide\.transaction\.metadata$|` +
@@ -52,7 +51,7 @@ func Connector(config []byte) (*Layout, error) {
 	}
 	l := &Layout{Publication: p.take("publication.name", "dbz_publication"), Slot: p.take("slot.name", "debezium"), Name: p.take("topic.prefix", "")}
 	expanded, failed := l.router(p)
-	err = errors.Join(l.source(p), failed, converters(p, expanded), l.extras(p))
+	err = errors.Join(l.source(p), failed, l.converters(p, expanded), l.extras(p))
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if !without.MatchString(name) {
 			err = errors.Join(err, fmt.Errorf("%s: the relay does not know what it would change: take it out, if the records are right without it", name))
@@ -119,7 +118,15 @@ func (l *Layout) source(p properties) (err error) {
 			err = errors.Join(err, fmt.Errorf("table.include.list: %q is not schema.table: name each outbox table", strings.TrimSpace(name)))
 			continue
 		}
-		l.Tables = append(l.Tables, Table{m[1], m[2]})
+		if t := (Table{m[1], m[2]}); !slices.Contains(l.Tables, t) {
+			l.Tables = append(l.Tables, t)
+		}
+	}
+	if p.take("slot.drop.on.stop", "false") == "true" {
+		err = errors.Join(err, errors.New("slot.drop.on.stop: true; the slot must outlive the connector, or what is committed meanwhile is lost"))
+	}
+	if tolerance := p.take("errors.tolerance", "none"); tolerance != "none" {
+		err = errors.Join(err, fmt.Errorf("errors.tolerance: %s; the relay leaves nothing out: see relay.dead.letter.topic", tolerance))
 	}
 	switch mode := p.take("snapshot.mode", "initial"); mode {
 	case "initial", "when_needed":
@@ -147,7 +154,8 @@ func (l *Layout) router(p properties) (expanded bool, err error) {
 	}
 	prefix := "transforms." + alias + "."
 	take := func(name, otherwise string) string { return p.take(prefix+name, otherwise) }
-	key := cmp.Or(take("table.field.event.key", ""), take("table.field.event.payload.id", "aggregateid"))
+	fallback := take("table.field.event.payload.id", "aggregateid")
+	key := take("table.field.event.key", fallback)
 	l.columns = []column{
 		{name: take("table.field.event.id", "id"), role: id},
 		{name: key, role: aggregateID},
@@ -161,7 +169,7 @@ func (l *Layout) router(p properties) (expanded bool, err error) {
 	// They change nothing: Connect's schema has no place in such a record, the publication brings no updates, and a column
 	// that is missing is always an error.
 	for _, name := range []string{
-		"type", "table.field.event.payload.id", "table.field.event.schema.version", "table.op.invalid.behavior", "debezium.op.invalid.behavior",
+		"type", "table.field.event.schema.version", "table.op.invalid.behavior", "debezium.op.invalid.behavior",
 		"table.fields.additional.error.on.missing", "table.json.payload.null.behavior",
 	} {
 		take(name, "")
@@ -207,8 +215,11 @@ func (l *Layout) place(list string) error {
 	return nil
 }
 
-// javaGroup is $1 in a replacement of Java's, which in Go's would go on with the letters behind it.
-var javaGroup = regexp.MustCompile(`\$(\d+)`)
+// group is a reference in a replacement, as Java has it: $1 or ${name}.
+var group = regexp.MustCompile(`\$(?:(\d)|\{(\w+)\})`)
+
+// everything are regular expressions that any value matches.
+var everything = []string{"(?<routedByValue>.*)", "(.*)", ".*"}
 
 // routeBy reads how a topic's name is made.
 func (l *Layout) routeBy(by, regex, replacement string) error {
@@ -216,30 +227,48 @@ func (l *Layout) routeBy(by, regex, replacement string) error {
 	if err != nil {
 		return fmt.Errorf("route.topic.regex: %w", err)
 	}
-	l.route = &route{column: by, regex: re, replacement: javaGroup.ReplaceAllString(replacement, `$${$1}`)}
-	if !strings.Contains(replacement, "$") && re.MatchString("") && re.MatchString("any value") {
+	for _, m := range group.FindAllStringSubmatch(replacement, -1) {
+		number, err := strconv.Atoi(m[1])
+		if err == nil && number > re.NumSubexp() || err != nil && re.SubexpIndex(m[2]) < 0 {
+			return fmt.Errorf("route.topic.replacement: %s is no group of route.topic.regex, %s", m[0], regex)
+		}
+	}
+	if rest := group.ReplaceAllString(replacement, ""); strings.ContainsAny(rest, `$\`) {
+		return fmt.Errorf("route.topic.replacement: %s; want a name with $1 or ${group} in it", replacement)
+	}
+	l.route = &route{column: by, regex: re, replacement: group.ReplaceAllString(replacement, `$${$1$2}`)}
+	if slices.Contains(everything, regex) && !group.MatchString(replacement) {
 		l.route.fixed = replacement
+		return nil
 	}
-	if l.route.fixed == "" {
-		l.columns = append(l.columns, column{name: by, role: aggregateType})
-	}
+	l.columns = append(l.columns, column{name: by, role: aggregateType})
 	return nil
 }
 
 // converters refuses those that write other bytes than the columns' own.
-func converters(p properties, expanded bool) (err error) {
-	if key := p.take("key.converter", stringClass); key != stringClass {
+func (l *Layout) converters(p properties, expanded bool) (err error) {
+	const missing = "(missing, so the worker's own)"
+	if partitioner := p.take("producer.override.partitioner.class", ""); partitioner != "" {
+		err = errors.Join(err, fmt.Errorf("producer.override.partitioner.class: %s; the relay goes by the key", partitioner))
+	}
+	if key := p.take("key.converter", missing); key != stringClass {
 		err = errors.Join(err, fmt.Errorf("key.converter: %s; want %s: other bytes would go to other partitions", key, stringClass))
 	}
 	plain := p.take("value.converter.schemas.enable", "true") == "false"
-	switch value := p.take("value.converter", stringClass); value {
-	case stringClass, "org.apache.kafka.connect.converters.ByteArrayConverter":
+	switch value := p.take("value.converter", missing); value {
+	case stringClass:
+		if expanded {
+			err = errors.Join(err, errors.New("table.expand.json.payload: true; with StringConverter that is not JSON"))
+		}
+	case "org.apache.kafka.connect.converters.ByteArrayConverter":
+		l.bytesOnly = true
 	case "io.debezium.converters.BinaryDataConverter", "io.debezium.converters.ByteBufferConverter":
 		for name := range p {
 			if strings.HasPrefix(name, "value.converter.delegate") { // for heartbeats
 				delete(p, name)
 			}
 		}
+		l.bytesOnly = true // of others, the delegate makes something else
 	case "org.apache.kafka.connect.json.JsonConverter":
 		if !expanded || !plain {
 			err = errors.Join(err, errors.New("value.converter: JsonConverter, which puts the payload in quotes or in an envelope with its schema; "+
@@ -259,8 +288,11 @@ func converters(p properties, expanded bool) (err error) {
 // extras reads the relay's own properties.
 func (l *Layout) extras(p properties) (err error) {
 	l.Order, l.DeadLetters = p.take("relay.order.by", ""), p.take("relay.dead.letter.topic", "")
+	if l.Order != "" && len(l.Tables) > 1 {
+		err = errors.New("relay.order.by: rows of several tables have no common order: one table for each connector, or snapshot.mode=no_data")
+	}
 	l.PruneBy = p.take("relay.prune.by", "")
-	if after := p.take("relay.prune.after", ""); after != "" {
+	if after := p.take("relay.prune.after", ""); after != "" || l.PruneBy != "" {
 		l.PruneAfter, err = time.ParseDuration(after)
 		if err != nil || l.PruneAfter < time.Minute || l.PruneBy == "" {
 			err = fmt.Errorf("relay.prune.after: %s; want a time of a minute or more, such as 24h, and in relay.prune.by the column with a row's time", after)

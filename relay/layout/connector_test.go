@@ -12,22 +12,20 @@ import (
 // registered is a configuration as the documentation of Debezium's outbox event router has it, with what deployments add.
 func registered() map[string]string {
 	return map[string]string{
-		"name":                  "outbox-connector",
-		"connector.class":       "io.debezium.connector.postgresql.PostgresConnector",
-		"tasks.max":             "1",
-		"database.hostname":     "postgres",
-		"database.password":     "secret",
-		"topic.prefix":          "shop",
-		"plugin.name":           "pgoutput",
-		"slot.name":             "shop_outbox",
-		"publication.name":      "shop_publication",
-		"table.include.list":    "public.outbox,sales\\.outbox_events",
-		"tombstones.on.delete":  "false",
-		"heartbeat.interval.ms": "10000",
-		"key.converter":         "org.apache.kafka.connect.storage.StringConverter",
-		"value.converter":       "io.debezium.converters.BinaryDataConverter",
-		"value.converter.delegate.converter.type":                "org.apache.kafka.connect.json.JsonConverter",
-		"value.converter.delegate.converter.type.schemas.enable": "false",
+		"name":                   "outbox-connector",
+		"connector.class":        "io.debezium.connector.postgresql.PostgresConnector",
+		"tasks.max":              "1",
+		"database.hostname":      "postgres",
+		"database.password":      "secret",
+		"topic.prefix":           "shop",
+		"plugin.name":            "pgoutput",
+		"slot.name":              "shop_outbox",
+		"publication.name":       "shop_publication",
+		"table.include.list":     "public.outbox,sales\\.outbox_events",
+		"tombstones.on.delete":   "false",
+		"heartbeat.interval.ms":  "10000",
+		"key.converter":          "org.apache.kafka.connect.storage.StringConverter",
+		"value.converter":        "org.apache.kafka.connect.storage.StringConverter",
 		"transforms":             "outbox",
 		"transforms.outbox.type": "io.debezium.transforms.outbox.EventRouter",
 		"transforms.outbox.route.topic.replacement":           "${routedByValue}.events",
@@ -81,6 +79,8 @@ func TestTopicIsMadeAsKafkaConnectMakesIt(t *testing.T) {
 		{"(.*)Aggregate", "$1.events", "OrderAggregate", "Order.events"},
 		{"(.*)Aggregate", "$1.events", "Order", "Order"}, // it does not match: it stays
 		{"(?<a>[a-z]+)\\.(?<b>.*)", "${b}-${a}", "shop.order", "order-shop"},
+		{"[a-z ]*", "all", "Order2", "Order2"}, // not everything, though it looks like it
+		{"(.)(.)(.*)", "$12", "order", "o2"},   // one digit, as there are groups
 		{"", "everything", "order", "everything"},
 		{"Order", "everything", "Order", "everything"},
 		{"Order", "everything", "Orders", "Orders"},
@@ -122,6 +122,18 @@ func TestConnectorThatTheRelayCannotFollowIsRefused(t *testing.T) {
 		{"table.include.list", "public.outbox_.*"},
 		{"table.include.list", "outbox"},
 		{"snapshot.mode", "always"},
+		{"key.converter", "MISSING"},
+		{"value.converter", "MISSING"},
+		{"slot.drop.on.stop", "true"},
+		{"errors.tolerance", "all"},
+		{"producer.override.partitioner.class", "RoundRobin"},
+		{"relay.prune.by", "at"},
+		{"relay.order.by", "seq"}, // of two tables
+		{outbox + "table.expand.json.payload", "true"},
+		{outbox + "route.topic.replacement", "${nobody}.events"},
+		{outbox + "route.topic.replacement", "$3.events"},
+		{outbox + "route.topic.replacement", "a\\b"},
+		{"nameless", "x"},
 		{"key.converter", "org.apache.kafka.connect.json.JsonConverter"},
 		{"value.converter", "org.apache.kafka.connect.json.JsonConverter"},
 		{"value.converter", "io.confluent.connect.avro.AvroConverter"},
@@ -146,6 +158,9 @@ func TestConnectorThatTheRelayCannotFollowIsRefused(t *testing.T) {
 	} {
 		config := registered()
 		config[c.property] = c.value
+		if c.value == "MISSING" {
+			delete(config, c.property)
+		}
 		name := strings.TrimPrefix(c.property, outbox)
 		if c.property == outbox+"type" {
 			name = "transforms"

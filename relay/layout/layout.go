@@ -21,6 +21,7 @@ type Layout struct {
 	Publication string
 	Tables      []Table
 	columns     []column
+	bytesOnly   bool     // the payload must be a bytea
 	placed      []string // the headers that columns are placed in
 
 	// Name is what the checkpoint topic and the transactional id are called after, and Slot the replication slot; empty for
@@ -117,6 +118,16 @@ func (l *Layout) Names() (names []string) {
 // Columns returns the columns that must be there, each once.
 func (l *Layout) Columns() []string { return l.names(func(c column) bool { return !c.optional }) }
 
+// Others returns the columns that are not read from the log, and must be there nevertheless.
+func (l *Layout) Others() (names []string) {
+	for _, name := range []string{l.Order, l.PruneBy} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // NotNull returns those of them at whose NULL the relay halts.
 func (l *Layout) NotNull() []string {
 	return l.names(func(c column) bool { return !c.optional && !c.nullable })
@@ -142,13 +153,20 @@ func (l *Layout) Routed() bool { return l.route != nil && l.route.fixed == "" }
 
 // Whole returns an error if the row lacks what an event must have. Of the orders database's own rows, the binding has seen to it.
 func (l *Layout) Whole(row outbox.Row) error {
-	by := map[role][]byte{id: row.ID, aggregateID: row.AggregateID, aggregateType: row.AggregateType}
-	for _, c := range l.columns {
-		if value, may := by[c.role]; may && value == nil && !c.nullable {
-			return fmt.Errorf("column %q is NULL: an event must have it, or it has no place in the topic", c.name)
-		}
+	switch {
+	case row.ID == nil:
+		return l.lacks(id)
+	case row.AggregateID == nil:
+		return l.lacks(aggregateID)
+	case row.AggregateType == nil && l.Routed():
+		return l.lacks(aggregateType)
 	}
 	return nil
+}
+
+func (l *Layout) lacks(r role) error {
+	name := l.names(func(c column) bool { return c.role == r })[0]
+	return fmt.Errorf("column %q is NULL: an event must have it, or it has no place in the topic", name)
 }
 
 // RouteBy is the column that routes.

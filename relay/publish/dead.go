@@ -13,7 +13,7 @@ import (
 // reads the topic meets the next event of the key. That is what the user chose by naming a topic; otherwise the relay halts.
 //
 // An event without an id halts it all the same: the gates and recover tell events by their id. So does one that is too large
-// for the dead letters without its payload.
+// for the dead letters: without its payload it would be lost where rows are deleted.
 func (p *Producer) bury(ctx context.Context, row outbox.Row, src topic.Source, why error) (int, error) {
 	if row.ID == nil {
 		return 0, why
@@ -22,20 +22,14 @@ func (p *Producer) bury(ctx context.Context, row outbox.Row, src topic.Source, w
 	if err != nil {
 		return 0, fmt.Errorf("%w; for the dead letters: %w", why, err)
 	}
-	value, note := row.Payload, ""
-	for {
-		p.headers = topic.AppendDead(p.headers[:0], row, src, topic.Death{Reason: why.Error(), Topic: p.meant(row), Note: note})
-		size := len(row.AggregateID) + len(value) + len(p.headers)
-		if size+frame <= int(to.MaxMessageBytes) {
-			p.config.Log.Warn("event moved to the dead letters", "event_id", string(row.ID), "topic", to.Name, "err", why)
-			p.config.Buried()
-			return size, p.put(ctx, to, src.Committed, row, value, src)
-		}
-		if value == nil {
-			return 0, why
-		}
-		value, note = nil, fmt.Sprintf("the payload of %d bytes is too large for the dead letters, too: it is in the outbox alone", len(row.Payload))
+	p.headers = topic.AppendDead(p.headers[:0], row, src, why.Error(), p.meant(row))
+	size := len(row.AggregateID) + len(row.Payload) + len(p.headers)
+	if size+frame > int(to.MaxMessageBytes) {
+		return 0, fmt.Errorf("%w; for the dead letters it has %d bytes, max.message.bytes of %s is %d", why, size, to.Name, to.MaxMessageBytes)
 	}
+	p.config.Log.Warn("event moved to the dead letters", "event_id", string(row.ID), "topic", to.Name, "err", why)
+	p.config.Buried()
+	return size, p.put(ctx, to, src.Committed, row, row.Payload, src)
 }
 
 // meant is the topic that a row was for; empty if it does not say.

@@ -2,10 +2,11 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
+	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
@@ -19,6 +20,9 @@ type destination struct {
 	batchBytes int      // when a batch is full
 	first      []string // the last event of each partition when the producer found the topic
 }
+
+// findWithin bounds how long a topic is looked up; another producer's open transaction is waited for.
+const findWithin = 45 * time.Second
 
 // keptRoutes bounds how many values are remembered with their topic: of many values, few may be topics.
 const keptRoutes = 10_000
@@ -43,18 +47,24 @@ func (p *Producer) destination(ctx context.Context, value []byte) (*destination,
 	return t, nil
 }
 
-// topicName is what Kafka takes as a topic's name (org.apache.kafka.common.internals.Topic).
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-
 // find returns a topic by its name.
 func (p *Producer) find(ctx context.Context, name string) (*destination, error) {
 	if t := p.destinations[name]; t != nil {
 		return t, nil
 	}
-	if !topicName.MatchString(name) || name == "." || name == ".." {
+	if !nameable(name) {
 		return nil, fmt.Errorf("%w: %q cannot be the name of a topic", topic.ErrUnpublishable, name)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, findWithin, errors.New("no answer for too long"))
+	defer cancel()
 	found, err := Inspect(ctx, p.client, name)
+	if err != nil {
+		return nil, err
+	}
+	hanging, err := FindHanging(ctx, p.client, name)
+	if err == nil && len(hanging) > 0 {
+		err = fmt.Errorf("%w: %s, of which no coordinator knows: abort it, kafka-transactions.sh abort", ErrUnusable, hanging[0])
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +91,15 @@ func (p *Producer) add(found Topic) *destination {
 		t.batchBytes = min(max(smallBatch, min(batchBytes, openBytes/(len(p.all)-1))), int(t.MaxMessageBytes))
 	}
 	return t
+}
+
+// Topics are those that the producer writes events to.
+func (p *Producer) Topics() []Topic {
+	var all []Topic
+	for _, t := range p.destinations {
+		all = append(all, t.Topic)
+	}
+	return all
 }
 
 // names are the topics that the producer writes to, the checkpoint's included.

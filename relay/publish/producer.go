@@ -49,6 +49,7 @@ type Config struct {
 	Security        kafka.Security
 	TransactionalID string // fixed for a source and slot: no host, process or version in it, or it would fence nobody
 	CheckpointTopic string
+	Topic           string // that all events go to; empty if they are routed
 	Layout          *layout.Layout
 	Source          string // the ce_source of the events
 	Log             *slog.Logger
@@ -134,9 +135,7 @@ func newProducer(ctx context.Context, client *kgo.Client, config Config, topics 
 	for _, t := range topics {
 		p.add(t)
 	}
-	if !config.Layout.Routed() {
-		p.only = p.destinations[topics[0].Name]
-	}
+	p.only = p.destinations[config.Topic]
 	return p
 }
 
@@ -230,7 +229,7 @@ func (p *Producer) shape(row outbox.Row, src topic.Source) (at time.Time, value 
 			return at, nil, fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
 		}
 	}
-	if p.config.Layout.Tombstones && len(bytes.TrimSpace(value)) == 0 {
+	if p.config.Layout.Tombstones && row.Content != outbox.Bytes && len(bytes.TrimSpace(value)) == 0 { // as Debezium, which looks at text
 		value = nil
 	}
 	return at, value, nil
@@ -256,6 +255,9 @@ func (p *Producer) seal(to *partition) *sealed {
 // again.
 func (p *Producer) End(ctx context.Context, cp checkpoint.Record) (checkpoint.Record, error) {
 	cp.Topics = maps.Clone(cp.Topics)
+	if cp.Topics == nil {
+		cp.Topics = make(map[string]checkpoint.Ends)
+	}
 	for name, t := range p.destinations {
 		cp.Topics[name] = t.ended(cp.Topics[name])
 	}

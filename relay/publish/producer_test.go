@@ -34,9 +34,13 @@ func TestEventsAndTheirCheckpointAreCommittedTogether_I4(t *testing.T) {
 		t.Errorf("last events (-got +want):\n%s", diff)
 	}
 	k.add(p, second)
+	before := cp
 	cp.Events = 2
 	if cp, err = p.Commit(t.Context(), cp); err != nil {
 		t.Fatal(err)
+	}
+	if got := before.Topics[k.topic.Name].Last[2]; got != "" {
+		t.Errorf("the checkpoint before was written to: %q", got) // others may be reading it
 	}
 
 	got, _, err := checkpoint.Read(t.Context(), k.client, k.config.CheckpointTopic)

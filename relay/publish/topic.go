@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -23,6 +24,17 @@ import (
 
 // ErrUnusable means that a topic or a broker cannot be published to before somebody changes it.
 var ErrUnusable = errors.New("kafka cannot be used")
+
+// ErrNoTopic means that there is no topic of that name. It is an ErrUnusable.
+var ErrNoTopic = fmt.Errorf("%w: there is no such topic", ErrUnusable)
+
+// topicName is what Kafka takes as a topic's name (org.apache.kafka.common.internals.Topic). A broker's answer for another name
+// is an error of the request.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+func nameable(topic string) bool {
+	return topicName.MatchString(topic) && topic != "." && topic != ".."
+}
 
 // Topic is what the relay must know of the topic that it publishes to.
 type Topic struct {
@@ -53,11 +65,14 @@ func clientLog(log *slog.Logger) kgo.Opt {
 	return kgo.WithLogger(kslog.New(ops.Library(log.WithGroup("kafka"))))
 }
 
-// Inspect looks the topic up. It returns an error that wraps ErrUnusable if the topic does not exist or the brokers'
+// Inspect looks the topic up. It returns an error that wraps ErrNoTopic if it does not exist, and ErrUnusable if the brokers'
 // transactions are of a version that cannot tell one transaction's end from the next one's.
 func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error) {
 	if err := checkTransactions(ctx, client); err != nil {
 		return Topic{}, err
+	}
+	if !nameable(name) {
+		return Topic{}, fmt.Errorf("%w: %q cannot be the name of one", ErrNoTopic, name)
 	}
 	admin := kadm.NewClient(client)
 	meta, err := admin.Metadata(ctx, name)
@@ -65,7 +80,7 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 		err = meta.Topics[name].Err
 	}
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return Topic{}, fmt.Errorf("%w: topic %s does not exist: run foodctl topics --topic %s", ErrUnusable, name, name)
+		return Topic{}, fmt.Errorf("%w: topic %s does not exist: make it, as foodctl topics makes that of the food orders", ErrNoTopic, name)
 	}
 	if err != nil {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, err)

@@ -43,7 +43,7 @@ func tell(ctx context.Context, log *slog.Logger, events []traced) {
 		attrs := []slog.Attr{
 			slog.String("order_id", string(e.row.AggregateID)), slog.String("event_id", string(e.row.ID)),
 			slog.Int64("version", version), slog.String("event_type", string(e.row.Type)),
-			slog.Int("partition", int(e.to.number)), slog.Int64("offset", e.batch.offset+e.place),
+			slog.String("topic", e.to.topic), slog.Int("partition", int(e.to.number)), slog.Int64("offset", e.batch.offset+e.place),
 		}
 		if e.commit > 0 {
 			attrs = append(attrs, slog.String("lsn", e.commit.String()))

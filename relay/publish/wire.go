@@ -131,7 +131,7 @@ func (s *sender) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// known asks until the brokers have told of both topics, of which the checkpoint's may be new.
+// known asks until the brokers have told of all topics, of which the checkpoint's may be new.
 func (s *sender) known(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
 	defer cancel()
