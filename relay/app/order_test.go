@@ -63,6 +63,7 @@ func (s *system) predecessor() (commit func()) {
 		Brokers:         s.config.Brokers,
 		TransactionalID: "relay." + s.config.Topic + "." + s.config.Slot,
 		CheckpointTopic: checkpoint.Topic(s.config.Topic, s.config.Slot),
+		Topic:           s.config.Topic,
 		Layout:          layout.Own(),
 		Log:             slog.New(slog.DiscardHandler),
 	}, info)

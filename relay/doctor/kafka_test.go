@@ -124,7 +124,7 @@ func TestTransactionTimeoutIsWhatTheRelayAsksFor(t *testing.T) {
 			t.Errorf("%s: got %+v, want %s", limit, f, want)
 		}
 		producer, err := publish.Open(t.Context(), publish.Config{
-			Brokers: p.config.Brokers, TransactionalID: p.config.transactionalID(), CheckpointTopic: p.topic(), Layout: p.config.Layout, Log: p.config.Log,
+			Brokers: p.config.Brokers, TransactionalID: p.config.transactionalID(), CheckpointTopic: p.topic(), Topic: p.topic(), Layout: p.config.Layout, Log: p.config.Log,
 		}, publish.Topic{Name: p.topic(), Partitions: 3, MaxMessageBytes: 1 << 20})
 		if (err == nil) != (want == OK) {
 			t.Errorf("%s: a relay's producer: %v, and the check says %s", limit, err, want)

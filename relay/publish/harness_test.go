@@ -55,7 +55,7 @@ func setupTopic(t *testing.T, brokers []string, name string) *target {
 	t.Helper()
 	k := &target{t: t, client: connect(t, brokers), config: Config{
 		Brokers: brokers, TransactionalID: testenv.Name(t), CheckpointTopic: checkpoint.Topic(name, "slot"), Source: "/orders",
-		Layout: layout.Own(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Topic: name, Layout: layout.Own(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	if err := checkpoint.EnsureTopic(t.Context(), k.client, k.config.CheckpointTopic, 1, "1"); err != nil {
 		t.Fatal(err)
