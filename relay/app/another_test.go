@@ -127,6 +127,15 @@ func (f *anotherOutbox) add(kind, key string, n int) {
 		VALUES (gen_random_uuid(), $1, $2, 'Changed', jsonb_build_object('n', $3::int))`, kind, key, n)
 }
 
+// free waits until no relay holds the slot.
+func (f *anotherOutbox) free() {
+	f.t.Helper()
+	f.wait("the slot to be free", func() bool {
+		slot, err := wal.Inspect(f.t.Context(), f.db, f.name)
+		return err == nil && !slot.Active
+	})
+}
+
 // numbers are the n of the payloads by key, in the order in which they are in the topic.
 func (f *anotherOutbox) numbers(kind string) map[string][]int {
 	f.t.Helper()
@@ -347,10 +356,7 @@ func TestEventWithoutATopicIsWaitedFor(t *testing.T) {
 	f.await(0)
 	f.exec(`INSERT INTO outbox VALUES (gen_random_uuid(), 'order', 'o1', 'x', '{"n":0}'), (gen_random_uuid(), 'nowhere', 'n1', 'x', '{"n":0}'),
 		(gen_random_uuid(), 'order', 'o1', 'x', '{"n":1}')`)
-	f.wait("the relay to end", func() bool {
-		slot, err := wal.Inspect(t.Context(), f.db, f.name)
-		return err == nil && !slot.Active
-	})
+	f.free()
 	err := stop()
 	if !errors.Is(err, publish.ErrUnusable) || !strings.Contains(err.Error(), f.name+".nowhere does not exist") {
 		t.Errorf("got %v", err)
@@ -506,6 +512,7 @@ func TestWhatCannotBePublishedGoesToTheDeadLetters_I4(t *testing.T) {
 		if err := f.relay().supervise(t.Context(), t.Context()); !errors.Is(err, topic.ErrUnpublishable) && !errors.Is(err, publish.ErrTooLarge) {
 			t.Errorf("%.40s: %v", row, err)
 		}
+		f.free()
 		f.exec("SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", f.name)
 		f.open, f.config.Reason = []checkpoint.Gate{checkpoint.GateAck}, "the row is left out"
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"math"
 	"testing"
 	"time"
@@ -61,6 +62,12 @@ func TestRowsAreDeletedOnlyBehindTheCheckpoint_I5(t *testing.T) {
 	f := setupPruned(t)
 	f.exec(insertOld, "first", 2*time.Hour)
 	s := &session{relay: f.relay()}
+	s.metrics.seen.last.Store(&checkpoint.Record{At: checkpoint.Position{End: 1}})
+	soon, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // several looks at the checkpoint
+	defer cancel()
+	if n, err := s.pruneTable(soon, s.layout.Tables[0]); err == nil || n != 0 {
+		t.Fatalf("%d rows deleted, %v, before the checkpoint has come to them", n, err)
+	}
 	type outcome struct {
 		deleted int64
 		err     error
@@ -77,7 +84,6 @@ func TestRowsAreDeletedOnlyBehindTheCheckpoint_I5(t *testing.T) {
 		return err == nil && waiting
 	})
 	f.exec(insertOld, "second", 2*time.Hour) // committed since
-	s.metrics.seen.last.Store(&checkpoint.Record{At: checkpoint.Position{End: 1}})
 	if got := f.rows(); len(got) != 2 {
 		t.Fatalf("the table has %v, want both rows", got)
 	}

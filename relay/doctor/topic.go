@@ -90,6 +90,9 @@ func (t *target) largest(context.Context) Finding {
 	}
 	switch {
 	case !t.Layout.Own:
+		if t.Layout.DeadLetters != "" {
+			return ok("%d; an event that is larger goes to %s", most, t.Layout.DeadLetters)
+		}
 		return ok("%d; an event that is larger halts the relay", most)
 	case t.payload == notAsked:
 		return unknown(fmt.Errorf("%d; how large the outbox lets payloads be could not be asked", most), "mend Postgres, then ask again")
