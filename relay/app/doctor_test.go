@@ -146,7 +146,7 @@ func TestDoctorIsReadable(t *testing.T) {
 	}
 	lines := strings.Split(out.String(), "\n")
 	at := slices.Index(lines, "  WRONG    publication: there is no publication outbox")
-	if at < 0 || lines[at+1] != "             CREATE PUBLICATION outbox FOR TABLE public.outbox WITH (publish = 'insert');" {
+	if at < 0 || lines[at+1] != `             CREATE PUBLICATION "outbox" FOR TABLE "public"."outbox" WITH (publish = 'insert');` {
 		t.Errorf("got\n%s", out.String())
 	}
 	if lines[0] != doctor.Postgres || strings.Contains(out.String(), "error:") {
