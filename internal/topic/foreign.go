@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
@@ -18,6 +20,8 @@ type Foreign struct {
 	plain  bool
 	fixed  [outbox.Bytes + 1][]byte // by what the payload is: the headers that are the same on every record
 }
+
+const deadLetterTopic = "dead_letter_topic"
 
 // foreignID is the header with the event's id that Debezium writes.
 const foreignID = "id"
@@ -84,7 +88,7 @@ func (f *Foreign) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 func AppendDead(b []byte, row outbox.Row, src Source, why, meant string) []byte {
 	headers := []header{{[]byte(foreignID), row.ID}, {[]byte("dead_letter_reason"), []byte(why)}}
 	if meant != "" {
-		headers = append(headers, header{[]byte("dead_letter_topic"), []byte(meant)})
+		headers = append(headers, header{[]byte(deadLetterTopic), []byte(meant)})
 	}
 	if src.Commit > 0 {
 		headers = append(headers, header{[]byte(headerLSN), src.Commit.Append(nil)}, header{[]byte(headerIndex), strconv.AppendInt(nil, int64(src.Index), 10)})
@@ -94,6 +98,16 @@ func AppendDead(b []byte, row outbox.Row, src Source, why, meant string) []byte 
 		b = appendHeader(b, h.name, h.value)
 	}
 	return b
+}
+
+// Meant returns the topic that a dead letter was for; empty if it does not say.
+func Meant(r *kgo.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == deadLetterTopic {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 func kind(row outbox.Row) []byte {

@@ -63,7 +63,7 @@ func (s *session) adopt(ctx context.Context, dry bool, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	at, published, err := h.position()
+	at, published, err := s.begins(h)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func TestConnectorIsTakenOverFromWithoutGapOrDuplicate_I3_I7(t *testing.T) {
 func TestConnectorThatDiedInTheMiddleIsNotTakenOverFrom_I7(t *testing.T) {
 	t.Parallel()
 	f := setupConnector(t, func(n int) bool { return n < 8 && n != 6 })
-	if err := f.adopt(false, io.Discard); err == nil || !strings.Contains(err.Error(), "start it again") {
+	if err := f.adopt(false, io.Discard); err == nil || !strings.Contains(err.Error(), "Start the connector again") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	if slot, err := wal.Inspect(t.Context(), f.db, f.name); err != nil || slot.Active {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,22 +24,26 @@ import (
 var errAgain = errors.New("loaded; the slot is read from its beginning now")
 
 // ahead are the transactions that a slot would send, in order, up to where the log ended, and which of their events the
-// topics have.
+// topics have. It takes some 100 bytes for each event.
 type ahead struct {
 	from, end    outbox.LSN
 	transactions []coming
-	topics       map[string]bool // that the events go to
-	published    map[string]bool // by topic and id: every event of the transactions, and whether it is there
-	ids          eventSet
-	twice        string // an event that came twice
+	topics       map[string]string // that the events go to
+	published    map[[16]byte]bool // by eventKey: every event of the transactions, and whether it is there
+	cut          map[string]bool   // topics of which records were deleted
+	twice        string            // an event that came twice
 }
 
 type coming struct {
 	commit, end outbox.LSN
-	events      []string // keys of published
+	at          time.Time
+	events      []sent
 }
 
-func eventName(topic string, id []byte) string { return topic + " " + string(id) }
+type sent struct {
+	key   [16]byte
+	topic string
+}
 
 // goOn is the load of an outbox that is not ours, where its slot is there. That slot's log may be the only place that has a row
 // which was deleted from the table, so the slot is not made anew. Instead it is found out what it would send: of the rest, the
@@ -47,8 +52,16 @@ func eventName(topic string, id []byte) string { return topic + " " + string(id)
 //
 // The order is the proof. The table is seen as it was before the log is read to its end, so whatever it has and the slot would
 // not send was committed before the slot's beginning. The other way round, a row that came in between would be published
-// twice: out of the table and from the slot.
-func (s *session) goOn(ctx context.Context, reason string) error {
+// twice: out of the table and from the slot. It takes a publication that has been there all along.
+func (s *session) goOn(ctx context.Context, was checkpoint.Record, reason string) error {
+	if before := was.Source.Publication; before != "" && before != s.print {
+		return &checkpoint.Refusal{
+			Gate: checkpoint.GatePublication,
+			Found: fmt.Sprintf("the publication's fingerprint is %s, the checkpoint is of %s: slot %s will not send what was written in between",
+				s.print, before, s.config.Slot),
+			Remedy: "Only the table can have it: SELECT pg_drop_replication_slot('" + s.config.Slot + "'), and with relay.order.by run: relay recover --reason '...'",
+		}
+	}
 	if s.layout.Fresh {
 		return s.goOnWith(ctx, nil, reason)
 	}
@@ -77,21 +90,36 @@ func (s *session) goOnWith(ctx context.Context, table *backlog.Reader, reason st
 	if err != nil {
 		return err
 	}
-	at, _, err := h.position()
+	at, _, err := s.begins(h)
 	if err != nil {
 		return err
 	}
 	if table != nil {
-		if err := s.announce(ctx, reason); err != nil {
+		for key := range h.published { // the slot will send them
+			published[key] = struct{}{}
+		}
+		if records, err = s.fillBeside(ctx, table, published, records, reason); err != nil {
 			return err
 		}
-		maps.Copy(published, h.ids) // the slot will send them
-		if err := s.fill(ctx, table, published); err != nil {
-			return err
-		}
-		records += s.cp.Events
 	}
 	return s.beginAt(ctx, at, records, reason)
+}
+
+// fillBeside is fill, announced, and returns how many records there are then. A checkpoint that says where to stream from is
+// overwritten only when it is known that there is something to do, and that it can be done.
+func (s *session) fillBeside(ctx context.Context, table *backlog.Reader, published eventSet, records int64, reason string) (int64, error) {
+	_, lacking, err := s.lacking(ctx, table, published)
+	if err != nil || lacking == 0 {
+		return records, err
+	}
+	if err := table.Ordered(); err != nil {
+		return records, err
+	}
+	if err := s.announce(ctx, reason); err != nil {
+		return records, err
+	}
+	err = s.fill(ctx, table, published)
+	return records + s.cp.Events, err
 }
 
 // readAhead reads from the slot up to where the log ends now, and acknowledges nothing.
@@ -104,7 +132,10 @@ func (s *session) readAhead(ctx context.Context) (*ahead, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &ahead{from: slot.Confirmed, end: slot.Confirmed, topics: make(map[string]bool), published: make(map[string]bool), ids: make(eventSet)}
+	h := &ahead{
+		from: slot.Confirmed, end: slot.Confirmed,
+		topics: make(map[string]string), published: make(map[[16]byte]bool), cut: make(map[string]bool),
+	}
 	for h.end < until {
 		select {
 		case chunk := <-s.slot.Chunks():
@@ -118,8 +149,21 @@ func (s *session) readAhead(ctx context.Context) (*ahead, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+	if said := s.slot.Skipped(); said != "" {
+		return nil, &checkpoint.Refusal{
+			Gate: checkpoint.GatePublication,
+			Found: fmt.Sprintf("slot %s does not send what was written before the publication was made (the server says: %s)",
+				s.config.Slot, said),
+			Remedy: "If a connector has the slot, let it run on until confirmed_flush_lsn has passed the publication; else only the table can have it: " +
+				"SELECT pg_drop_replication_slot('" + s.config.Slot + "'), and with relay.order.by run: relay recover --reason '...'",
+		}
+	}
 	if h.twice != "" {
-		return nil, fmt.Errorf("two rows have the same id and topic (%s): which of them is published cannot be known", h.twice)
+		return nil, &checkpoint.Refusal{
+			Gate:   checkpoint.GateTail,
+			Found:  fmt.Sprintf("two rows that slot %s would send have the same id and topic, %s: which of them is published cannot be known", s.config.Slot, h.twice),
+			Remedy: "SELECT pg_drop_replication_slot('" + s.config.Slot + "'), and begin anew: relay recover --reason '...' publishes what the table has",
+		}
 	}
 	return h, nil
 }
@@ -141,19 +185,19 @@ func logEnd(ctx context.Context, conn interface {
 func (s *session) note(h *ahead, m *wal.Message) {
 	switch m.Kind {
 	case wal.Begin:
-		h.transactions = append(h.transactions, coming{commit: m.LSN})
+		h.transactions = append(h.transactions, coming{commit: m.LSN, at: m.Time})
 	case wal.Insert:
-		name := s.layout.FixedTopic()
-		if s.layout.Routed() {
-			name = s.layout.Topic(string(m.Row.AggregateType))
+		name := s.topicOf(m.Row)
+		if _, known := h.topics[name]; !known {
+			h.topics[name] = name
 		}
-		key := eventName(name, m.Row.ID)
-		if _, there := h.published[key]; there {
-			h.twice = key
+		e := sent{eventKey(name, m.Row.ID), h.topics[name]}
+		if _, there := h.published[e.key]; there {
+			h.twice = name + " " + string(m.Row.ID)
 		}
-		h.topics[name], h.published[key], h.ids[eventKey(m.Row.ID)] = true, false, struct{}{}
+		h.published[e.key] = false
 		tx := &h.transactions[len(h.transactions)-1]
-		tx.events = append(tx.events, key)
+		tx.events = append(tx.events, e)
 	case wal.Commit:
 		h.transactions[len(h.transactions)-1].end = m.LSN
 		h.end = max(h.end, m.LSN)
@@ -162,30 +206,62 @@ func (s *session) note(h *ahead, m *wal.Message) {
 	}
 }
 
-// lookFor looks for the events in their topics, and counts the records there. It adds the ids of all records to published, unless
-// that is nil.
+// lookFor looks for the events in their topics, and counts the records there. It adds all of them to published, unless that
+// is nil.
 func (s *session) lookFor(ctx context.Context, h *ahead, published eventSet) (records int64, err error) {
 	for _, name := range s.names() {
-		err := s.eachRecord(ctx, s.topics[name], published != nil && s.layout.Order != "", func(id string) {
+		err := s.eachRecord(ctx, s.topics[name], published != nil && s.layout.Order != "", func(e recorded) error {
 			records++
-			key := eventName(name, []byte(id))
-			if _, asked := h.published[key]; asked {
-				h.published[key] = true
-			}
 			if published != nil {
-				published[eventKey([]byte(id))] = struct{}{}
+				published[e.key] = struct{}{}
 			}
+			if _, asked := h.published[e.key]; !asked {
+				return nil
+			}
+			h.published[e.key] = true
+			return s.placed(e)
 		})
 		if err != nil {
+			return 0, err
+		}
+		if h.cut[name], err = s.isCut(ctx, name); err != nil {
 			return 0, err
 		}
 	}
 	return records, nil
 }
 
-// eachRecord calls f with the id of each event in a topic. It refuses a topic whose keys are in other partitions than the relay
-// puts them; and one whose beginning is gone, if whole: what was deleted there cannot be told from what was never published.
-func (s *session) eachRecord(ctx context.Context, of publish.Topic, whole bool, f func(id string)) error {
+// isCut says whether records were deleted from the beginning of a topic.
+func (s *session) isCut(ctx context.Context, name string) (bool, error) {
+	partitions, _, err := tail.Open(ctx, s.kafka, name)
+	return slices.ContainsFunc(partitions, func(p tail.Partition) bool { return p.Start > 0 }), err
+}
+
+// recorded is an event as it was found.
+type recorded struct {
+	key       [16]byte // of the topic that it was for: a dead letter's is another one
+	id        string
+	partition int
+	own       int // where the relay would put it
+	topic     string
+}
+
+// placed refuses an event that is not in the partition where the relay puts those of its key.
+func (s *session) placed(e recorded) error {
+	if e.own == e.partition {
+		return nil
+	}
+	return &checkpoint.Refusal{
+		Gate: checkpoint.GateTopic,
+		Found: fmt.Sprintf("event %s is in partition %d of %s, its order's later ones would go to %d: partitions were added, "+
+			"or its writer has other keys", e.id, e.partition, e.topic, e.own),
+		Remedy: s.anotherTopic(),
+	}
+}
+
+// eachRecord calls f with each event in a topic. It refuses one whose beginning is gone, if whole: what was deleted there
+// cannot be told from what was never published.
+func (s *session) eachRecord(ctx context.Context, of publish.Topic, whole bool, f func(recorded) error) error {
 	partitions, _, err := tail.Open(ctx, s.kafka, of.Name)
 	if err != nil {
 		return err
@@ -200,16 +276,19 @@ func (s *session) eachRecord(ctx context.Context, of publish.Topic, whole bool, 
 		}
 		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
 			id, err := topic.ID(r)
-			f(id)
-			if own := of.Partition(r.Key); err == nil && own != n && r.Key != nil {
-				err = &checkpoint.Refusal{
-					Gate: checkpoint.GateTopic,
-					Found: fmt.Sprintf("event %s is in partition %d of %s, its order's later ones would go to %d: partitions were added, "+
-						"or its writer has other keys", id, n, of.Name, own),
-					Remedy: s.anotherTopic(),
-				}
+			if err != nil {
+				return err
 			}
-			return err
+			e := recorded{id: id, partition: n, own: n, topic: of.Name}
+			if of.Name == s.layout.DeadLetters {
+				e.key = eventKey(topic.Meant(r), []byte(id))
+				return f(e)
+			}
+			e.key = eventKey(of.Name, []byte(id))
+			if r.Key != nil {
+				e.own = of.Partition(r.Key)
+			}
+			return f(e)
 		})
 		if err != nil {
 			return foreign(err)
@@ -227,40 +306,58 @@ func (s *session) anotherTopic() string {
 		"then run relay recover --reason '...'"
 }
 
-// position is behind the last event that is published, which must be where the first one is that is not: events are published
-// in the order of commits.
+// begins is where the relay begins: behind the last event that is published, which must be where the first one is that is not,
+// since events are published in the order of commits.
 //
 // Where the topics have an event and lack one before it, a connector was killed with records under way, and there is no such
 // place: it must run once more and be stopped.
-func (h *ahead) position() (at checkpoint.Position, published int, err error) {
+func (s *session) begins(h *ahead) (at checkpoint.Position, published int, err error) {
 	at.End = h.from
-	missing := ""
-	for _, tx := range h.transactions {
+	var missing *coming // the first transaction of which an event is
+	for i := range h.transactions {
+		tx := &h.transactions[i]
 		rows := int64(0)
-		for _, key := range tx.events {
-			switch there := h.published[key]; {
-			case there && missing != "":
-				return at, 0, fmt.Errorf("the topics have the event %q and lack %q, which was committed before it: a connector was not stopped but "+
-					"ended in the middle: start it again, let it catch up, stop it (PUT /connectors/NAME/stop), and run relay adopt again; or Kafka has lost records: "+
-					"see docs/outbox.md", key, missing)
+		for _, e := range tx.events {
+			switch there := h.published[e.key]; {
+			case there && missing != nil:
+				return at, 0, &checkpoint.Refusal{
+					Gate: checkpoint.GateTail,
+					Found: fmt.Sprintf("the topics have an event of transaction %s and lack one of transaction %s, which was committed before it: "+
+						"a connector was killed with records under way, or Kafka has lost records", tx.commit, missing.commit),
+					Remedy: "Start the connector again, let it catch up, stop it (PUT /connectors/NAME/stop), and run relay adopt again. If there is none: " +
+						"SELECT pg_drop_replication_slot('" + s.config.Slot + "'), then relay recover --reason '...' publishes what the table has",
+				}
 			case there:
 				published++
 				rows++
-			case missing == "":
-				missing = key
+			case missing == nil && h.cut[e.topic] && !s.wouldBeThere(e.topic, tx.at):
+				return at, 0, &checkpoint.Refusal{
+					Gate: checkpoint.GateTopic,
+					Found: fmt.Sprintf("%s lacks an event of transaction %s, of %s; but records were deleted from it, and whether that was one of them "+
+						"cannot be known", e.topic, tx.commit, tx.at.Format(time.RFC3339)),
+					Remedy: s.anotherTopic(),
+				}
+			case missing == nil:
+				missing = tx
 			}
 		}
 		switch {
-		case missing == "":
+		case missing == nil:
 			at.End = tx.end
 		case rows > 0:
 			at.Partial = &checkpoint.Partial{Commit: tx.commit, Rows: rows}
 		}
 	}
-	if missing == "" {
+	if missing == nil {
 		at.End = h.end
 	}
 	return at, published, nil
+}
+
+// wouldBeThere says whether an event of that time, had it been published, could not have been deleted yet.
+func (s *session) wouldBeThere(topic string, at time.Time) bool {
+	kept := s.topics[topic].Kept
+	return kept > 0 && time.Since(at) < kept
 }
 
 // beginAt commits the checkpoint that a relay goes on from.

@@ -238,6 +238,7 @@ func TestRecordIsDebeziumsAndACloudEvent(t *testing.T) {
 	f := setupAnother(t, map[string]string{
 		"table.fields.additional.placement": "type:header:eventType,tenant:header", "table.field.event.timestamp": "at",
 		"route.tombstone.on.empty.payload": "true", "route.topic.replacement": "NAME.all", "=relay.order.by": "at",
+		"=value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
 	}, `CREATE TABLE outbox (id bigint, aggregatetype text, aggregateid text NOT NULL, type text, payload bytea, tenant int, at timestamp)`,
 		`INSERT INTO outbox VALUES (1, 'order', 'a', 'Loaded', 'first', 7, '2026-01-01 00:00:01.5')`)
 	f.topics("all")

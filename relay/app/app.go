@@ -64,7 +64,7 @@ func Main() int {
 
 type commands struct {
 	Run         runCommand     `cmd:"" default:"withargs" help:"Publish the outbox, or stand by while another relay does."`
-	Recover     recoverCommand `cmd:"" help:"Fill the topic up from the outbox table and make the slot anew: after a lost slot, a lost topic or a restored database. Run it while no relay runs; killed, it can be run again."`
+	Recover     recoverCommand `cmd:"" help:"Fill the topic up from the outbox table and make the slot anew (of another outbox, keep a slot that can be read): after a lost slot, a lost topic or a restored database. Run it while no relay runs; killed, it can be run again."`
 	Adopt       adoptCommand   `cmd:"" help:"Take over from a Debezium connector that was stopped, exactly: find out which events its slot would send that it has published, and have relay run begin behind them."`
 	Doctor      doctorCommand  `cmd:"" help:"Check what a relay with this configuration needs of Postgres and Kafka, and say what is wrong and what mends it. Changes nothing, and may be run beside a relay. Exits with 0, or what relay run would end with: 3 or 4; with 1 if something could not be asked."`
 	Status      statusCommand  `cmd:"" help:"Say which relay is active, how far behind it is, and when the slot would be lost. Changes nothing. Exits with 1 if something is not ready."`
@@ -300,6 +300,7 @@ func (s *session) connect(ctx context.Context) (*pgx.Conn, error) {
 	config.DialFunc = ops.Dialer(10 * time.Second).DialContext
 	config.RuntimeParams["application_name"] = "relay-watch"
 	config.RuntimeParams["timezone"] = "UTC"
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0" // of a snapshot that is exported
 	config.RuntimeParams["statement_timeout"] = "10000"
 	return pgx.ConnectConfig(ctx, config)
 }

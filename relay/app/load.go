@@ -15,6 +15,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -35,7 +36,7 @@ const slotFree = 7 * time.Second
 // from before its first step to after its last that it must be. Were the slot made before that is written, a crash between
 // the two would leave a slot that looks like a relay's whose checkpoint was lost.
 func (s *session) load(ctx context.Context, reason string) error {
-	if err := s.checkOrder(ctx, reason); err != nil {
+	if err := s.checkTables(ctx, reason); err != nil {
 		return err
 	}
 	consistent, table, err := s.remakeSlot(ctx, reason)
@@ -83,12 +84,22 @@ func (s *session) loadTable(ctx context.Context, table *backlog.Reader) (before 
 	return len(published), s.fill(ctx, table, published)
 }
 
-// checkOrder refuses a first start that could not publish what is in the table, before there is a slot that holds back the log.
-func (s *session) checkOrder(ctx context.Context, reason string) error {
-	if s.layout.Order != "" || s.layout.Fresh || reason != "" {
+// checkTables refuses what could not be loaded, before there is a slot that holds back the log.
+func (s *session) checkTables(ctx context.Context, reason string) error {
+	if s.layout.Own {
 		return nil
 	}
 	for _, t := range s.layout.Tables {
+		columns, err := layout.Inspect(ctx, s.database, t)
+		if err == nil {
+			err = s.layout.Fits(t, columns)
+		}
+		if err != nil {
+			return err
+		}
+		if s.layout.Order != "" || s.layout.Fresh || reason != "" {
+			continue
+		}
 		var rows bool
 		if err := s.database.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+t.Quoted()+")").Scan(&rows); err != nil {
 			return fmt.Errorf("look into %s: %w", t, err)
@@ -187,29 +198,46 @@ func (s *session) snapshot(ctx context.Context, conn *pgconn.PgConn, reason stri
 
 // dropSlot drops the slot if there is one. To try it on none would be an error in the server's log.
 func (s *session) dropSlot(ctx context.Context, conn *pgconn.PgConn) error {
-	_, err := wal.Inspect(ctx, s.database, s.config.Slot)
+	slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
 	switch {
 	case errors.Is(err, wal.ErrNoSlot):
 		return nil
 	case err != nil:
 		return err
+	case !s.layout.Own && slot.Usable:
+		return fmt.Errorf("slot %s was made meanwhile, by another relay", s.config.Slot) // its log may be the only copy of rows
 	}
 	return wal.DropSlot(ctx, conn, s.config.Slot)
 }
 
-// eventSet holds event ids, as the first half of their SHA-256: 16 bytes each, whatever the ids look like.
+// eventSet holds events by eventKey.
 type eventSet map[[16]byte]struct{}
 
-func eventKey(id []byte) [16]byte {
-	sum := sha256.Sum256(id)
+// eventKey is an event in the topic that it is for: rows of two tables may have the same id. It is the first half of a SHA-256:
+// 16 bytes each, whatever the ids look like.
+func eventKey(topic string, id []byte) [16]byte {
+	b := append([]byte(topic), 0)
+	sum := sha256.Sum256(append(b, id...))
 	return [16]byte(sum[:16])
+}
+
+// topicOf is the topic that a row is for; empty if it does not say.
+func (s *session) topicOf(row outbox.Row) string {
+	only := s.onlyTopic()
+	if only != "" || row.AggregateType == nil {
+		return only
+	}
+	return s.layout.Topic(string(row.AggregateType))
 }
 
 // published reads which events the topics have.
 func (s *session) published(ctx context.Context) (eventSet, error) {
 	set := make(eventSet)
 	for _, name := range s.names() {
-		err := s.eachRecord(ctx, s.topics[name], true, func(id string) { set[eventKey([]byte(id))] = struct{}{} })
+		err := s.eachRecord(ctx, s.topics[name], s.layout.Order != "", func(e recorded) error {
+			set[e.key] = struct{}{}
+			return s.placed(e)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -236,7 +264,7 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 	}
 	known := 0
 	err := table.IDs(ctx, func(id []byte) {
-		if _, there := published[eventKey(id)]; there {
+		if _, there := published[eventKey(s.onlyTopic(), id)]; there {
 			known++
 		}
 	})
@@ -251,19 +279,35 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 	}
 }
 
+// lacking counts the rows of the table, and those of them that the topics do not have.
+func (s *session) lacking(ctx context.Context, table *backlog.Reader, published eventSet) (total, lacking int, err error) {
+	err = table.Rows(ctx, func(row outbox.Row) error {
+		total++
+		if _, there := published[eventKey(s.topicOf(row), row.ID)]; !there {
+			lacking++
+		}
+		return nil
+	})
+	return total, lacking, err
+}
+
 // fill publishes the rows of the table that the topics do not have.
 func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
+	if err := table.Ordered(); err != nil {
+		_, lacking, counting := s.lacking(ctx, table, published)
+		if lacking == 0 {
+			err = nil
+		}
+		return errors.Join(counting, err)
+	}
 	total, err := table.Count(ctx)
 	if err != nil {
 		return err
 	}
 	f := &filling{session: s, total: total, said: time.Now()}
 	err = table.Rows(ctx, func(row outbox.Row) error {
-		if _, there := published[eventKey(row.ID)]; there {
+		if _, there := published[eventKey(s.topicOf(row), row.ID)]; there {
 			return nil
-		}
-		if err := table.Ordered(); err != nil {
-			return err
 		}
 		return f.add(ctx, row)
 	})

@@ -162,7 +162,7 @@ func (s *session) restore(ctx context.Context) error {
 		return s.check(ctx)
 	}
 	if s.slot != nil && !s.layout.Own { // a load that did not end
-		if err := s.goOn(ctx, cp.Reason); err != nil {
+		if err := s.goOn(ctx, cp, cp.Reason); err != nil {
 			return err
 		}
 		return errAgain

@@ -32,13 +32,14 @@ func Open(ctx context.Context, url, snapshot string, l *layout.Layout) (*Reader,
 		return nil, err
 	}
 	for name, value := range map[string]string{
-		"application_name":  "relay-load",
-		"datestyle":         "ISO",
-		"timezone":          "UTC",
-		"bytea_output":      "hex",
-		"statement_timeout": "0", // it reads as long as Kafka takes to write
-		"enable_sort":       "off",
-		"enable_seqscan":    "off", // the first row comes at once, and no copy of the table is sorted
+		"application_name":                    "relay-load",
+		"datestyle":                           "ISO",
+		"timezone":                            "UTC",
+		"bytea_output":                        "hex",
+		"idle_in_transaction_session_timeout": "0",
+		"statement_timeout":                   "0", // it reads as long as Kafka takes to write
+		"enable_sort":                         "off",
+		"enable_seqscan":                      "off", // the first row comes at once, and no copy of the table is sorted
 	} {
 		config.RuntimeParams[name] = value
 	}

@@ -112,49 +112,23 @@ func (s *source) pause(ctx context.Context) Finding {
 	return warning("paused: "+reason+"; nothing is published", "relay resume")
 }
 
-const selectColumns = `
-SELECT a.attname::text, a.attnotnull, a.atttypid::oid
-FROM pg_attribute a
-JOIN pg_class c ON c.oid = a.attrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped`
-
 func (s *source) columns(ctx context.Context) Finding {
 	var nullable, remedy []string
 	for _, t := range s.Layout.Tables {
-		rows, err := s.conn.Query(ctx, selectColumns, t.Schema, t.Name)
-		if err != nil {
-			return unknown(err)
-		}
-		columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
-			Name    string
-			NotNull bool
-			Type    uint32
-		}])
+		columns, err := layout.Inspect(ctx, s.conn, t)
 		if err != nil {
 			return unknown(err)
 		}
 		if len(columns) == 0 {
 			return s.noTable(t)
 		}
-		var fields []layout.Field
-		notNull := make(map[string]bool)
-		for _, c := range columns {
-			fields = append(fields, layout.Field{Name: c.Name, Type: c.Type})
-			notNull[c.Name] = c.NotNull
-		}
-		if _, err := s.Layout.Bind(t.String(), fields); err != nil {
+		if err := s.Layout.Fits(t, columns); err != nil {
 			return unusable(err.Error(), s.giveColumns())
 		}
-		for _, name := range s.Layout.Others() {
-			if _, there := notNull[name]; !there {
-				return unusable(fmt.Sprintf("table %s has no column %q, which relay.order.by or relay.prune.by names", t, name), s.giveColumns())
-			}
-		}
-		for _, name := range s.Layout.NotNull() {
-			if !notNull[name] {
-				nullable = append(nullable, name)
-				remedy = append(remedy, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL;", t.Quoted(), quote(name)))
+		for _, c := range columns {
+			if !c.NotNull && slices.Contains(s.Layout.NotNull(), c.Name) {
+				nullable = append(nullable, c.Name)
+				remedy = append(remedy, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL;", t.Quoted(), quote(c.Name)))
 			}
 		}
 	}

@@ -69,8 +69,8 @@ const firstOwnType = 16384
 func (b *Binding) accept(c column, oid uint32) error {
 	switch c.role {
 	case payload:
-		if b.layout.bytesOnly && oid != pgtype.ByteaOID {
-			return b.refuse(c, oid, "bytea, for this value.converter")
+		if b.layout.bytesOnly != (oid == pgtype.ByteaOID) { // other converters write a bytea in a form of their own
+			return b.refuse(c, oid, "bytea with BinaryDataConverter or ByteArrayConverter, or json, jsonb, text or varchar with another value.converter")
 		}
 		switch oid {
 		case pgtype.JSONOID, pgtype.JSONBOID:

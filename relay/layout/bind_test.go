@@ -84,6 +84,7 @@ func TestColumnsAreFoundByTheNamesThatTheRouterIsGiven(t *testing.T) {
 		"table.field.event.id": "event_id", "table.field.event.key": "customer", "table.field.event.payload": "body",
 		"table.field.event.timestamp": "at", "route.by.field": "kind", "table.fields.additional.placement": "customer:header:who",
 	})
+	l.bytesOnly = true
 	b, err := l.Bind("t", []Field{
 		{"at", pgtype.TimestampOID}, {"body", pgtype.ByteaOID}, {"customer", pgtype.Int8OID}, {"event_id", pgtype.Int8OID}, {"kind", firstOwnType},
 	})

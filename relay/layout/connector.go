@@ -289,13 +289,15 @@ func (l *Layout) converters(p properties, expanded bool) (err error) {
 func (l *Layout) extras(p properties) (err error) {
 	l.Order, l.DeadLetters = p.take("relay.order.by", ""), p.take("relay.dead.letter.topic", "")
 	if l.Order != "" && len(l.Tables) > 1 {
-		err = errors.New("relay.order.by: rows of several tables have no common order: one table for each connector, or snapshot.mode=no_data")
+		err = errors.New("relay.order.by: rows of several tables have no common order: one table for each connector, or snapshot.mode=no_data without it")
 	}
 	l.PruneBy = p.take("relay.prune.by", "")
 	if after := p.take("relay.prune.after", ""); after != "" || l.PruneBy != "" {
-		l.PruneAfter, err = time.ParseDuration(after)
-		if err != nil || l.PruneAfter < time.Minute || l.PruneBy == "" {
-			err = fmt.Errorf("relay.prune.after: %s; want a time of a minute or more, such as 24h, and in relay.prune.by the column with a row's time", after)
+		var failed error
+		l.PruneAfter, failed = time.ParseDuration(after)
+		if failed != nil || l.PruneAfter < time.Minute || l.PruneBy == "" {
+			err = errors.Join(err, fmt.Errorf("relay.prune.after: %s; want a time of a minute or more, such as 24h, and in relay.prune.by the column with "+
+				"a row's time", after))
 		}
 	}
 	switch style := p.take("relay.headers", "cloudevents"); style {

@@ -193,6 +193,16 @@ func TestRefusalNamesEveryPropertyAndNoValueThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+// One that is refused must not hide another.
+func TestOrderOfSeveralTablesIsRefusedBesideAllElse(t *testing.T) {
+	t.Parallel()
+	config := registered()
+	config["relay.order.by"], config["relay.prune.by"], config["relay.prune.after"] = "seq", "at", "24h"
+	if _, err := Connector(encoded(t, config)); err == nil || !strings.Contains(err.Error(), "relay.order.by") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestJSONConverterIsFollowedWhereItWritesThePayload(t *testing.T) {
 	t.Parallel()
 	config := registered()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"regexp"
 	"strconv"
 	"time"
@@ -45,6 +46,8 @@ type Topic struct {
 	Replicas        int16
 	MaxMessageBytes int32
 	MinISR          string // min.insync.replicas
+	// Kept is how long a record is kept at least; negative for ever, 0 if that depends on how much is written.
+	Kept time.Duration
 }
 
 // Connect makes a client for looking and reading, without a transactional id: it fences nobody.
@@ -97,8 +100,13 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 		Name: name, ID: uuid.UUID(detail.ID).String(), ClusterID: meta.Cluster,
 		Partitions: len(detail.Partitions), Replicas: int16(detail.Partitions.NumReplicas()),
 	}
+	kept, bounded := int64(-1), false
 	for _, c := range configs[0].Configs {
 		switch c.Key {
+		case "retention.ms":
+			kept, _ = strconv.ParseInt(c.MaybeValue(), 10, 64) // what cannot be read counts as not kept
+		case "retention.bytes":
+			bounded = c.MaybeValue() != "-1"
 		case "max.message.bytes":
 			n, err := strconv.ParseInt(c.MaybeValue(), 10, 32)
 			if err != nil {
@@ -113,6 +121,13 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 					ErrUnusable, name, c.MaybeValue())
 			}
 		}
+	}
+	switch {
+	case bounded:
+	case kept < 0, kept > math.MaxInt64/int64(time.Millisecond):
+		t.Kept = -1
+	default:
+		t.Kept = time.Duration(kept) * time.Millisecond
 	}
 	return t, nil
 }

@@ -66,6 +66,7 @@ type Stream struct {
 	confirmed atomic.Uint64
 	wake      chan struct{} // holds one token when confirmed has risen
 
+	skipped   atomic.Pointer[string]
 	gatherFor time.Duration // 0: a read returns all that has arrived
 
 	// Owned by Run:
@@ -237,11 +238,34 @@ func (s *Stream) message(kind byte, body []byte) error {
 		return serverError(body)
 	case 'c': // CopyDone: the server ends the stream, as it does when it shuts down
 		return errors.New("the server ended the stream")
-	case 'N', 'S': // a notice, a parameter
+	case 'N':
+		return s.notice(body)
+	case 'S': // a parameter
 		return nil
 	default:
 		return fmt.Errorf("unexpected protocol message %q", kind)
 	}
+}
+
+// notice remembers that the server leaves changes out, because the publication was not there when they were made. Postgres 18
+// and later say so, earlier ones end the stream.
+func (s *Stream) notice(body []byte) error {
+	var m pgproto3.NoticeResponse
+	if err := m.Decode(body); err != nil {
+		return fmt.Errorf("notice: %w", err)
+	}
+	if m.Code == "55000" { // object_not_in_prerequisite_state
+		s.skipped.Store(&m.Message)
+	}
+	return nil
+}
+
+// Skipped is what the server has said about changes that it left out; empty for nothing.
+func (s *Stream) Skipped() string {
+	if said := s.skipped.Load(); said != nil {
+		return *said
+	}
+	return ""
 }
 
 func (s *Stream) copyData(b []byte) error {
