@@ -172,7 +172,8 @@ func (s *session) readAhead(ctx context.Context) (*ahead, error) {
 // yet is the page's beginning (wal_block_size is 8 KB but for servers that somebody has built).
 func logEnd(ctx context.Context, conn interface {
 	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
-}) (outbox.LSN, error) {
+},
+) (outbox.LSN, error) {
 	const page, shortHeader, longHeader = 8192, 24, 40
 	var end outbox.LSN
 	err := conn.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&end)

@@ -28,8 +28,13 @@ func foreign(t *testing.T, more map[string]string) *Layout {
 // fields are the columns of Debezium's outbox table, and more.
 func fields() []Field {
 	return []Field{
-		{"id", pgtype.UUIDOID}, {"aggregatetype", pgtype.VarcharOID}, {"aggregateid", pgtype.VarcharOID}, {"type", pgtype.VarcharOID},
-		{"payload", pgtype.JSONBOID}, {"tenant", pgtype.Int4OID}, {"unrelated", pgtype.NumericOID},
+		{"id", pgtype.UUIDOID},
+		{"aggregatetype", pgtype.VarcharOID},
+		{"aggregateid", pgtype.VarcharOID},
+		{"type", pgtype.VarcharOID},
+		{"payload", pgtype.JSONBOID},
+		{"tenant", pgtype.Int4OID},
+		{"unrelated", pgtype.NumericOID},
 	}
 }
 

@@ -100,8 +100,13 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 		Name: name, ID: uuid.UUID(detail.ID).String(), ClusterID: meta.Cluster,
 		Partitions: len(detail.Partitions), Replicas: int16(detail.Partitions.NumReplicas()),
 	}
+	return t, t.settings(configs[0].Configs)
+}
+
+// settings takes in those that matter.
+func (t *Topic) settings(configs []kadm.Config) error {
 	kept, bounded := int64(-1), false
-	for _, c := range configs[0].Configs {
+	for _, c := range configs {
 		switch c.Key {
 		case "retention.ms":
 			kept, _ = strconv.ParseInt(c.MaybeValue(), 10, 64) // what cannot be read counts as not kept
@@ -110,15 +115,15 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 		case "max.message.bytes":
 			n, err := strconv.ParseInt(c.MaybeValue(), 10, 32)
 			if err != nil {
-				return Topic{}, fmt.Errorf("max.message.bytes of topic %s: %w", name, err)
+				return fmt.Errorf("max.message.bytes of topic %s: %w", t.Name, err)
 			}
 			t.MaxMessageBytes = int32(n)
 		case "min.insync.replicas":
 			t.MinISR = c.MaybeValue()
 		case "cleanup.policy":
 			if c.MaybeValue() != "delete" {
-				return Topic{}, fmt.Errorf("%w: topic %s has cleanup.policy=%s, which drops events of an order that has later ones: set it to delete",
-					ErrUnusable, name, c.MaybeValue())
+				return fmt.Errorf("%w: topic %s has cleanup.policy=%s, which drops events of an order that has later ones: set it to delete",
+					ErrUnusable, t.Name, c.MaybeValue())
 			}
 		}
 	}
@@ -129,7 +134,7 @@ func Inspect(ctx context.Context, client *kgo.Client, name string) (Topic, error
 	default:
 		t.Kept = time.Duration(kept) * time.Millisecond
 	}
-	return t, nil
+	return nil
 }
 
 // checkTransactions wants transaction.version 2 (KIP-890): before it, a commit that was delayed on the way could end the

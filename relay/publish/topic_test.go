@@ -29,7 +29,7 @@ func TestInspectTellsWhichTopicItIs(t *testing.T) {
 	}
 	want := Topic{
 		Name: k.topic.Name, ID: uuid.UUID(meta.Topics[k.topic.Name].ID).String(), ClusterID: meta.Cluster,
-		Partitions: topic.Partitions, Replicas: 1, MaxMessageBytes: 1_048_588, MinISR: "1",
+		Partitions: topic.Partitions, Replicas: 1, MaxMessageBytes: 1_048_588, MinISR: "1", Kept: 7 * 24 * time.Hour,
 	}
 	if diff := cmp.Diff(k.topic, want); diff != "" || want.ClusterID == "" {
 		t.Errorf("-got +want:\n%s", diff)
