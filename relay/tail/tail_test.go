@@ -146,7 +146,11 @@ func TestReadingEndsBehindACommitMarker(t *testing.T) {
 	t.Parallel()
 	l := setup(t)
 	want := l.transaction(3, kgo.TryCommit)
-	if p := l.open(); p.Start != 0 || p.End != 4 {
+	p := l.open()
+	for p.End == 3 && t.Context().Err() == nil { // a broker answers before it has written the marker
+		p = l.open()
+	}
+	if p.Start != 0 || p.End != 4 {
 		t.Errorf("the log is from %d to %d, want the marker to count", p.Start, p.End)
 	}
 	l.holds(want)
