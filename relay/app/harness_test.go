@@ -197,7 +197,7 @@ func (s *system) checkpoint() checkpoint.Record {
 // nobody when it changes.
 func (s *system) wait(what string, ok func() bool) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeoutCause(s.t.Context(), 60*time.Second, errors.New("timed out"))
+	ctx, cancel := context.WithTimeoutCause(s.t.Context(), 2*time.Minute, errors.New("timed out"))
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
