@@ -34,7 +34,7 @@ func openTopic(ctx context.Context, cfg Config) (*reader, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Without the control records the position would stay before an aborted tail for ever.
 		kgo.KeepControlRecords(),
-		kgo.FetchMaxPartitionBytes(1<<20), // an answer is unpacked while the next one is fetched, to twenty times its size each
+		kgo.FetchMaxPartitionBytes(1<<20),      // an answer is unpacked while the next one is fetched, to twenty times its size each
 		kgo.FetchMaxWait(250*time.Millisecond), // also what it takes to learn that a log has not grown
 	)...)
 	if err != nil {
