@@ -59,14 +59,7 @@ func (e *Encoder) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	if err := e.ownHeaders(row.Headers); err != nil {
 		return b, fmt.Errorf("%w: event %s: %w", ErrUnpublishable, row.ID, err)
 	}
-	count := len(e.own) + fixedHeaders + 6
-	if src.Commit > 0 {
-		count += 2
-	}
-	if src.Last {
-		count++
-	}
-	b = binary.AppendVarint(b, int64(count))
+	b = binary.AppendVarint(b, int64(len(e.own)+fixedHeaders+6+src.headers()))
 	for _, h := range e.own {
 		b = appendHeader(b, h.name, h.value)
 	}
@@ -81,6 +74,22 @@ func (e *Encoder) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	if err != nil {
 		return b, fmt.Errorf("%w: event %s: %w", ErrUnpublishable, row.ID, err)
 	}
+	return src.append(b), nil
+}
+
+// headers is how many headers say where in the log the event stood.
+func (src Source) headers() (n int) {
+	if src.Commit > 0 {
+		n += 2
+	}
+	if src.Last {
+		n++
+	}
+	return n
+}
+
+// append appends them.
+func (src Source) append(b []byte) []byte {
 	if src.Commit > 0 {
 		var scratch [20]byte
 		b = appendNamed(b, nameLSN, src.Commit.Append(scratch[:0]))
@@ -89,7 +98,7 @@ func (e *Encoder) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	if src.Last {
 		b = append(b, last...)
 	}
-	return b, nil
+	return b
 }
 
 // appendNullable appends a header whose value may be null, which has the length -1.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -48,13 +47,7 @@ func NewForeign(source string, placed []string, plain bool) *Foreign {
 func (f *Foreign) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	count := 1 + len(f.placed)
 	if !f.plain {
-		count += fixedHeaders + 4
-		if src.Commit > 0 {
-			count += 2
-		}
-		if src.Last {
-			count++
-		}
+		count += fixedHeaders + 4 + src.headers()
 	}
 	b = binary.AppendVarint(b, int64(count))
 	b = appendHeader(b, []byte(foreignID), row.ID)
@@ -72,15 +65,7 @@ func (f *Foreign) Append(b []byte, row outbox.Row, src Source) ([]byte, error) {
 	if err != nil {
 		return b, fmt.Errorf("%w: event %s: %w", ErrUnpublishable, row.ID, err)
 	}
-	if src.Commit > 0 {
-		var scratch [20]byte
-		b = appendNamed(b, nameLSN, src.Commit.Append(scratch[:0]))
-		b = appendNamed(b, nameIndex, strconv.AppendInt(scratch[:0], int64(src.Index), 10))
-	}
-	if src.Last {
-		b = append(b, last...)
-	}
-	return b, nil
+	return src.append(b), nil
 }
 
 // AppendDead appends the headers of an event that is a dead letter: its id, why it is one, the topic that it was for, if that
@@ -90,14 +75,11 @@ func AppendDead(b []byte, row outbox.Row, src Source, why, meant string) []byte 
 	if meant != "" {
 		headers = append(headers, header{[]byte(deadLetterTopic), []byte(meant)})
 	}
-	if src.Commit > 0 {
-		headers = append(headers, header{[]byte(headerLSN), src.Commit.Append(nil)}, header{[]byte(headerIndex), strconv.AppendInt(nil, int64(src.Index), 10)})
-	}
-	b = binary.AppendVarint(b, int64(len(headers)))
+	b = binary.AppendVarint(b, int64(len(headers)+src.headers()))
 	for _, h := range headers {
 		b = appendHeader(b, h.name, h.value)
 	}
-	return b
+	return src.append(b)
 }
 
 // Meant returns the topic that a dead letter was for; empty if it does not say.

@@ -72,7 +72,7 @@ func (s *session) adopt(ctx context.Context, dry bool, out io.Writer) error {
 	if dry {
 		return nil
 	}
-	return s.beginAt(ctx, at, records, s.config.Reason)
+	return s.begun(ctx, checkpoint.Record{Phase: checkpoint.Streaming, At: at, Events: records, Reason: s.config.Reason})
 }
 
 // takeSlot holds the connector's slot.

@@ -90,12 +90,7 @@ func TestConnectorIsTakenOverFromWithoutGapOrDuplicate_I3_I7(t *testing.T) {
 		if err := f.adopt(false, io.Discard); err == nil || !strings.Contains(err.Error(), "run relay run") {
 			t.Errorf("a second time: %v", err)
 		}
-		_, stop := f.start()
-		f.add("order", "k", all)
-		f.await(all + 1)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
+		f.run(all+1, func() { f.add("order", "k", all) })
 		f.whole(all + 1)
 		if t.Failed() {
 			t.Fatalf("stopped after %d: %s", stopped, said.String())

@@ -9,13 +9,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
-	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
@@ -102,17 +99,14 @@ func (s *session) goOnWith(ctx context.Context, table *backlog.Reader, reason st
 			return err
 		}
 	}
-	return s.beginAt(ctx, at, records, reason)
+	return s.begun(ctx, checkpoint.Record{Phase: checkpoint.Streaming, At: at, Events: records, Reason: reason})
 }
 
 // fillBeside is fill, announced, and returns how many records there are then. A checkpoint that says where to stream from is
 // overwritten only when it is known that there is something to do, and that it can be done.
 func (s *session) fillBeside(ctx context.Context, table *backlog.Reader, published eventSet, records int64, reason string) (int64, error) {
-	_, lacking, err := s.lacking(ctx, table, published)
-	if err != nil || lacking == 0 {
-		return records, err
-	}
-	if err := table.Ordered(); err != nil {
+	lacks, err := s.fillable(ctx, table, published)
+	if err != nil || !lacks {
 		return records, err
 	}
 	if err := s.announce(ctx, reason); err != nil {
@@ -238,75 +232,6 @@ func (s *session) isCut(ctx context.Context, name string) (bool, error) {
 	return slices.ContainsFunc(partitions, func(p tail.Partition) bool { return p.Start > 0 }), err
 }
 
-// recorded is an event as it was found.
-type recorded struct {
-	key       [16]byte // of the topic that it was for: a dead letter's is another one
-	id        string
-	partition int
-	own       int // where the relay would put it
-	topic     string
-}
-
-// placed refuses an event that is not in the partition where the relay puts those of its key.
-func (s *session) placed(e recorded) error {
-	if e.own == e.partition {
-		return nil
-	}
-	return &checkpoint.Refusal{
-		Gate: checkpoint.GateTopic,
-		Found: fmt.Sprintf("event %s is in partition %d of %s, its order's later ones would go to %d: partitions were added, "+
-			"or its writer has other keys", e.id, e.partition, e.topic, e.own),
-		Remedy: s.anotherTopic(),
-	}
-}
-
-// eachRecord calls f with each event in a topic. It refuses one whose beginning is gone, if whole: what was deleted there
-// cannot be told from what was never published.
-func (s *session) eachRecord(ctx context.Context, of publish.Topic, whole bool, f func(recorded) error) error {
-	partitions, _, err := tail.Open(ctx, s.kafka, of.Name)
-	if err != nil {
-		return err
-	}
-	for n, p := range partitions {
-		if whole && p.Start > 0 {
-			return &checkpoint.Refusal{
-				Gate:   checkpoint.GateTopic,
-				Found:  fmt.Sprintf("partition %d of %s begins at offset %d: records were deleted, and which events they were cannot be known", n, of.Name, p.Start),
-				Remedy: s.anotherTopic(),
-			}
-		}
-		err := p.Scan(ctx, p.Start, func(r *kgo.Record) error {
-			id, err := topic.ID(r)
-			if err != nil {
-				return err
-			}
-			e := recorded{id: id, partition: n, own: n, topic: of.Name}
-			if of.Name == s.layout.DeadLetters {
-				e.key = eventKey(topic.Meant(r), []byte(id))
-				return f(e)
-			}
-			e.key = eventKey(of.Name, []byte(id))
-			if r.Key != nil {
-				e.own = of.Partition(r.Key)
-			}
-			return f(e)
-		})
-		if err != nil {
-			return foreign(err)
-		}
-	}
-	return nil
-}
-
-// anotherTopic is the way out where a topic can be gone on with by nobody.
-func (s *session) anotherTopic() string {
-	if s.layout.Own {
-		return "Make a new topic, run relay recover with --topic and rebuild the topic's readers"
-	}
-	return "Make new topics, with another route.topic.replacement and topic.prefix, or set snapshot.mode to no_data, with which the table is never read; " +
-		"then run relay recover --reason '...'"
-}
-
 // begins is where the relay begins: behind the last event that is published, which must be where the first one is that is not,
 // since events are published in the order of commits.
 //
@@ -359,25 +284,4 @@ func (s *session) begins(h *ahead) (at checkpoint.Position, published int, err e
 func (s *session) wouldBeThere(topic string, at time.Time) bool {
 	kept := s.topics[topic].Kept
 	return kept > 0 && time.Since(at) < kept
-}
-
-// beginAt commits the checkpoint that a relay goes on from.
-func (s *session) beginAt(ctx context.Context, at checkpoint.Position, records int64, reason string) error {
-	ends, err := s.ends(ctx)
-	if err != nil {
-		return err
-	}
-	cluster, err := s.cluster(ctx)
-	if err != nil {
-		return err
-	}
-	s.cp = checkpoint.Record{
-		Format: s.format(), Phase: checkpoint.Streaming, Slot: s.config.Slot, Source: s.position(), Cluster: cluster, Topics: ends,
-		At: at, Events: records, Reason: reason, WrittenAt: time.Now().UTC(),
-	}
-	if err := s.producer.Begin(); err != nil {
-		return err
-	}
-	s.cp, err = s.producer.Commit(ctx, s.cp)
-	return err
 }

@@ -3,14 +3,11 @@ package app
 import (
 	"context"
 	"errors"
-	"io"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
@@ -44,14 +41,10 @@ func TestRecoverKeepsASlotWhoseLogIsTheOnlyCopy_I7(t *testing.T) {
 	for _, order := range []string{"", "seq"} {
 		f := setupAnother(t, map[string]string{"=relay.order.by": order}, debeziumTable, "ALTER TABLE outbox ADD COLUMN seq bigserial")
 		f.topics("order")
-		_, stop := f.start()
-		f.await(0)
-		f.gone(0)
-		f.add("order", "o1", 1)
-		f.await(2)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
+		f.run(2, func() {
+			f.gone(0)
+			f.add("order", "o1", 1)
+		})
 		f.exec("DELETE FROM outbox")
 		f.gone(2)
 		if order != "" {
@@ -68,12 +61,7 @@ func TestRecoverKeepsASlotWhoseLogIsTheOnlyCopy_I7(t *testing.T) {
 		if err := f.relay().recover(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, stop = f.start()
-		f.gone(4)
-		f.await(5)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
+		f.run(5, func() { f.gone(4) })
 		f.orders(5)
 	}
 }
@@ -84,11 +72,7 @@ func TestLoadThatBrokeOffKeepsItsSlot_I3(t *testing.T) {
 	f := setupAnother(t, map[string]string{"=relay.order.by": "seq"}, debeziumTable, "ALTER TABLE outbox ADD COLUMN seq bigserial")
 	f.topics("order")
 	f.add("order", "o1", 0)
-	_, stop := f.start()
-	f.await(1)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(1)
 	err := f.relay().session(t.Context(), func(ctx context.Context, s *session) error {
 		return errors.Join(s.fence(ctx), s.announce(ctx, "")) // as one leaves it that dies then
 	})
@@ -101,11 +85,7 @@ func TestLoadThatBrokeOffKeepsItsSlot_I3(t *testing.T) {
 	}
 	f.gone(1)
 	f.add("order", "o1", 2)
-	_, stop = f.start()
-	f.await(3)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(3)
 	f.orders(3)
 	if after, err := wal.Inspect(t.Context(), f.db, f.name); err != nil || after.Confirmed <= before.Confirmed {
 		t.Errorf("the slot was at %s and is at %s, %v", before.Confirmed, after.Confirmed, err)
@@ -117,13 +97,7 @@ func TestTopicWhoseRecordsWereDeletedIsGoneOnWith_I7(t *testing.T) {
 	t.Parallel()
 	f := setupAnother(t, nil)
 	f.topics("order")
-	_, stop := f.start()
-	f.await(0)
-	f.gone(0)
-	f.await(1)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(1, func() { f.gone(0) })
 	f.admin(func(ctx context.Context, a *kadm.Client) error {
 		ends, err := a.ListEndOffsets(ctx, f.name+".order")
 		if err != nil {
@@ -132,12 +106,7 @@ func TestTopicWhoseRecordsWereDeletedIsGoneOnWith_I7(t *testing.T) {
 		_, err = a.DeleteRecords(ctx, ends.Offsets())
 		return err
 	})
-	_, stop = f.start()
-	f.gone(1)
-	f.await(2)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(2, func() { f.gone(1) })
 	if diff := cmp.Diff(f.numbers("order"), map[string][]int{"o1": {1}}); diff != "" {
 		t.Errorf("-got +want:\n%s", diff)
 	}
@@ -148,14 +117,10 @@ func TestTopicThatWasDeletedIsLeftOutByTheOperator_I7(t *testing.T) {
 	t.Parallel()
 	f := setupAnother(t, nil)
 	f.topics("order", "customer")
-	_, stop := f.start()
-	f.await(0)
-	f.add("order", "o1", 0)
-	f.add("customer", "c1", 0)
-	f.await(2)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(2, func() {
+		f.add("order", "o1", 0)
+		f.add("customer", "c1", 0)
+	})
 	f.admin(func(ctx context.Context, a *kadm.Client) error {
 		_, err := a.DeleteTopics(ctx, f.name+".customer")
 		return err
@@ -166,20 +131,10 @@ func TestTopicThatWasDeletedIsLeftOutByTheOperator_I7(t *testing.T) {
 	})
 	f.refused(f.relay().supervise(t.Context(), t.Context()), checkpoint.GateTopic)
 	f.open, f.config.Reason = []checkpoint.Gate{checkpoint.GateTopic, checkpoint.GateTail}, "customers are gone"
-	_, stop = f.start()
-	f.add("order", "o1", 1)
-	f.await(3)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(3, func() { f.add("order", "o1", 1) })
 	f.open, f.config.Reason = nil, ""
-	_, stop = f.start()
-	f.add("order", "o1", 2)
-	if cp := f.await(4); len(cp.Topics) != 1 {
+	if cp := f.run(4, func() { f.add("order", "o1", 2) }); len(cp.Topics) != 1 {
 		t.Errorf("the checkpoint still names %v", cp.Topics)
-	}
-	if err := stop(); err != nil {
-		t.Fatal(err)
 	}
 	f.orders(3)
 }
@@ -190,13 +145,7 @@ func TestFixedTopicBesideDeadLetters_I3(t *testing.T) {
 	f := setupAnother(t, map[string]string{"=relay.dead.letter.topic": "NAME.dead", "route.topic.replacement": "NAME.order"})
 	f.topics("order", "dead")
 	for n := range 6 {
-		_, stop := f.start()
-		f.await(int64(n))
-		f.add("whatever", "o1", n)
-		f.await(int64(n + 1))
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
+		f.run(int64(n+1), func() { f.add("whatever", "o1", n) })
 		f.exec("DELETE FROM outbox")
 	}
 	f.orders(6)
@@ -220,169 +169,4 @@ func TestDescriptionThatDoesNotFitEndsTheRelay(t *testing.T) {
 			t.Errorf("%s=%s: a slot was made: %v", property, value, err)
 		}
 	}
-}
-
-// setupPublished is an outbox of which a relay has published some: rows that are in the table, that are gone from it, and a dead
-// letter. What its slot was told is taken back, as Postgres forgets it in a crash, and the checkpoint is lost.
-func setupPublished(t *testing.T, properties map[string]string) *anotherOutbox {
-	t.Helper()
-	f := setupAnother(t, properties, debeziumTable, "ALTER TABLE outbox ADD COLUMN seq bigserial")
-	f.topics("order", "dead")
-	f.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", f.name) // of a connector that has published nothing
-	f.gone(0)
-	f.add("order", "o1", 1)
-	f.exec(`INSERT INTO outbox VALUES (gen_random_uuid(), 'no such name', 'o1', 'x', '{}')`)
-	f.exec(`INSERT INTO outbox VALUES (gen_random_uuid(), 'order', 'o1', 'x', '{"n": 2}'), (gen_random_uuid(), 'order', 'o1', 'x', '{"n": 3}')`)
-	f.exec("SELECT pg_copy_logical_replication_slot($1::text, $1::text || '_kept')", f.name)
-	if err := f.adopt(false, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	_, stop := f.start()
-	f.await(int64(len(f.rows()) + 1))
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	f.exec("SELECT pg_drop_replication_slot($1)", f.name)
-	f.exec("SELECT pg_copy_logical_replication_slot($1::text || '_kept', $1::text)", f.name)
-	f.exec("SELECT pg_drop_replication_slot($1::text || '_kept')", f.name)
-	f.admin(func(ctx context.Context, a *kadm.Client) error {
-		_, err := a.DeleteTopics(ctx, checkpoint.Topic(f.name, f.name))
-		return err
-	})
-	return f
-}
-
-// TestRecoverFindsWhatTheSlotWillSendAgain_I3_I4: published events, dead letters too, are not published again, and what is not
-// yet is, whichever of table and log has it.
-func TestRecoverFindsWhatTheSlotWillSendAgain_I3_I4(t *testing.T) {
-	t.Parallel()
-	for _, properties := range []map[string]string{
-		{"=relay.dead.letter.topic": "NAME.dead"},
-		{"=relay.dead.letter.topic": "NAME.dead", "=relay.order.by": "seq"},
-		{"=relay.dead.letter.topic": "NAME.dead", "=snapshot.mode": "no_data"},
-	} {
-		f := setupPublished(t, properties)
-		f.gone(4)
-		f.add("order", "o1", 5)
-		f.config.Reason = "the checkpoint was lost"
-		var said strings.Builder
-		if err := f.relay().rehearse(t.Context(), &said); err != nil || !strings.Contains(said.String(), "keep slot "+f.name) {
-			t.Errorf("the dry run says %q, %v", said.String(), err)
-		}
-		if err := f.relay().recover(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		_, stop := f.start()
-		f.await(7)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-		f.orders(6)
-		if got := len(f.records("dead")); got != 1 {
-			t.Errorf("%d dead letters, want 1", got)
-		}
-	}
-}
-
-// TestRecoverPublishesFromTheTableWhatTheSlotWillNotSend_I3, in its order, before what the slot sends.
-func TestRecoverPublishesFromTheTableWhatTheSlotWillNotSend_I3(t *testing.T) {
-	t.Parallel()
-	f := setupAnother(t, map[string]string{"=relay.order.by": "seq"}, debeziumTable, "ALTER TABLE outbox ADD COLUMN seq bigserial")
-	f.topics("order")
-	for n := range 3 {
-		f.add("order", "o1", n)
-	}
-	f.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", f.name)
-	f.gone(3)
-	f.add("order", "o1", 4)
-	f.config.Reason = "there was no relay before"
-	if err := f.relay().recover(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_, stop := f.start()
-	f.await(5)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	f.orders(5)
-}
-
-// Without an order such rows are refused, and the checkpoint that an operator could go on from is still there.
-func TestRecoverThatCannotLoadLeavesTheCheckpoint_I7(t *testing.T) {
-	t.Parallel()
-	f := setupAnother(t, nil)
-	f.topics("order")
-	_, stop := f.start()
-	f.await(0)
-	f.add("order", "o1", 0)
-	f.await(1)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	f.exec("ALTER PUBLICATION dbz_publication SET (publish = '')") // a row that no log will bring
-	f.add("order", "o1", 1)
-	f.exec("ALTER PUBLICATION dbz_publication SET (publish = 'insert')")
-	f.config.Reason = "test"
-	if err := f.relay().recover(t.Context()); !errors.Is(err, backlog.ErrUnordered) {
-		t.Errorf("got %v", err)
-	}
-	_, stop = f.start()
-	f.add("order", "o1", 2)
-	f.await(2)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Deleted by age and never published look the same, unless the event is too young to have been deleted.
-func TestTopicThatLostItsBeginningHidesWhatWasPublished_I7(t *testing.T) {
-	t.Parallel()
-	for _, kept := range []string{"-1", "86400000"} {
-		f := setupConnector(t, func(n int) bool { return n < 4 })
-		f.admin(func(ctx context.Context, a *kadm.Client) error {
-			if _, err := a.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "retention.ms", Value: &kept}}, f.name+".order", f.name+".customer"); err != nil {
-				return err
-			}
-			ends, err := a.ListEndOffsets(ctx, f.name+".order", f.name+".customer")
-			if err != nil {
-				return err
-			}
-			_, err = a.DeleteRecords(ctx, ends.Offsets())
-			return err
-		})
-		err := f.adopt(true, io.Discard)
-		if refused := kept == "-1"; (err != nil) != refused {
-			t.Errorf("kept for %s ms: %v", kept, err)
-		}
-	}
-}
-
-// A publication that was away has hidden what was written meanwhile from the slot; to begin behind it would be a loss.
-func TestSlotIsNotGoneOnWithOverAHoleInItsPublication_I7(t *testing.T) {
-	t.Parallel()
-	f := setupAnother(t, map[string]string{"=relay.order.by": "seq"}, debeziumTable, "ALTER TABLE outbox ADD COLUMN seq bigserial")
-	f.topics("order")
-	_, stop := f.start()
-	f.await(0)
-	f.add("order", "o1", 0)
-	f.await(1)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	f.exec("DROP PUBLICATION dbz_publication")
-	f.add("order", "o1", 1)
-	f.exec("CREATE PUBLICATION dbz_publication FOR TABLE outbox WITH (publish = 'insert')")
-	f.config.Reason = "test"
-	f.refused(f.relay().recover(t.Context()), checkpoint.GatePublication)
-	f.free()
-	f.exec("SELECT pg_drop_replication_slot($1)", f.name) // as it says
-	if err := f.relay().recover(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_, stop = f.start()
-	f.await(2)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	f.orders(2)
 }

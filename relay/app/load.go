@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,19 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
-
-// loadAge bounds a transaction of a load: it must end before the broker aborts it.
-const loadAge = 5 * time.Second
-
-// progressEvery is how often a load says how far it is.
-const progressEvery = 5 * time.Second
 
 // slotFree is how long the slot of a relay that is gone may be in use: longer than wal_sender_timeout.
 const slotFree = 7 * time.Second
@@ -81,6 +73,10 @@ func (s *session) loadTable(ctx context.Context, table *backlog.Reader) (before 
 		return 0, err
 	}
 	s.cp.Events = int64(len(published))
+	if s.layout.Order == "" {
+		_, err := s.fillable(ctx, table, published)
+		return len(published), err
+	}
 	return len(published), s.fill(ctx, table, published)
 }
 
@@ -113,26 +109,27 @@ func (s *session) checkTables(ctx context.Context, reason string) error {
 
 // announce commits that a load runs.
 func (s *session) announce(ctx context.Context, reason string) error {
-	ends, err := s.ends(ctx)
-	if err != nil {
+	err := s.begun(ctx, checkpoint.Record{Phase: checkpoint.Loading, Reason: reason})
+	if err == nil {
+		crash.At(crash.Announced)
+	}
+	return err
+}
+
+// begun commits a checkpoint that does not follow on another, of what there is now.
+func (s *session) begun(ctx context.Context, cp checkpoint.Record) (err error) {
+	cp.Format, cp.Slot, cp.Source = s.format(), s.config.Slot, s.position()
+	if cp.Topics, err = s.ends(ctx); err != nil {
 		return err
 	}
-	cluster, err := s.cluster(ctx)
-	if err != nil {
+	if cp.Cluster, err = s.cluster(ctx); err != nil {
 		return err
 	}
-	s.cp = checkpoint.Record{
-		Format: s.format(), Phase: checkpoint.Loading, Slot: s.config.Slot,
-		Source: s.position(), Cluster: cluster, Topics: ends, Reason: reason,
-	}
+	s.cp = cp
 	if err := s.producer.Begin(); err != nil {
 		return err
 	}
-	if err := s.commitLoad(ctx); err != nil {
-		return err
-	}
-	crash.At(crash.Announced)
-	return nil
+	return s.commitLoad(ctx)
 }
 
 func (s *session) commitLoad(ctx context.Context) (err error) {
@@ -210,41 +207,6 @@ func (s *session) dropSlot(ctx context.Context, conn *pgconn.PgConn) error {
 	return wal.DropSlot(ctx, conn, s.config.Slot)
 }
 
-// eventSet holds events by eventKey.
-type eventSet map[[16]byte]struct{}
-
-// eventKey is an event in the topic that it is for: rows of two tables may have the same id. It is the first half of a SHA-256:
-// 16 bytes each, whatever the ids look like.
-func eventKey(topic string, id []byte) [16]byte {
-	b := append([]byte(topic), 0)
-	sum := sha256.Sum256(append(b, id...))
-	return [16]byte(sum[:16])
-}
-
-// topicOf is the topic that a row is for; empty if it does not say.
-func (s *session) topicOf(row outbox.Row) string {
-	only := s.onlyTopic()
-	if only != "" || row.AggregateType == nil {
-		return only
-	}
-	return s.layout.Topic(string(row.AggregateType))
-}
-
-// published reads which events the topics have.
-func (s *session) published(ctx context.Context) (eventSet, error) {
-	set := make(eventSet)
-	for _, name := range s.names() {
-		err := s.eachRecord(ctx, s.topics[name], s.layout.Order != "", func(e recorded) error {
-			set[e.key] = struct{}{}
-			return s.placed(e)
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return set, nil
-}
-
 // route makes the topics known that the table's rows are routed to.
 func (s *session) route(ctx context.Context, table *backlog.Reader) error {
 	if !s.layout.Routed() {
@@ -277,91 +239,4 @@ func (s *session) checkPhantoms(ctx context.Context, table *backlog.Reader, publ
 			len(published)-known),
 		Remedy: "Restore a newer backup; or delete the topic, run foodctl topics and relay recover, and rebuild the topic's readers",
 	}
-}
-
-// lacking counts the rows of the table, and those of them that the topics do not have.
-func (s *session) lacking(ctx context.Context, table *backlog.Reader, published eventSet) (total, lacking int, err error) {
-	err = table.Rows(ctx, func(row outbox.Row) error {
-		total++
-		if _, there := published[eventKey(s.topicOf(row), row.ID)]; !there {
-			lacking++
-		}
-		return nil
-	})
-	return total, lacking, err
-}
-
-// fill publishes the rows of the table that the topics do not have.
-func (s *session) fill(ctx context.Context, table *backlog.Reader, published eventSet) error {
-	if err := table.Ordered(); err != nil {
-		_, lacking, counting := s.lacking(ctx, table, published)
-		if lacking == 0 {
-			err = nil
-		}
-		return errors.Join(counting, err)
-	}
-	total, err := table.Count(ctx)
-	if err != nil {
-		return err
-	}
-	f := &filling{session: s, total: total, said: time.Now()}
-	err = table.Rows(ctx, func(row outbox.Row) error {
-		if _, there := published[eventKey(s.topicOf(row), row.ID)]; there {
-			return nil
-		}
-		return f.add(ctx, row)
-	})
-	if err != nil {
-		return err
-	}
-	return f.flush(ctx)
-}
-
-// filling is the batch at hand of a load.
-type filling struct {
-	*session
-
-	total         int64 // rows in the table
-	events, bytes int
-	began, said   time.Time // the batch; the last word on how far the load is
-}
-
-func (f *filling) add(ctx context.Context, row outbox.Row) error {
-	if f.events == 0 {
-		if err := f.producer.Begin(); err != nil {
-			return err
-		}
-		f.began = time.Now()
-	}
-	at, err := row.Time()
-	if err != nil { // it does not say, and when it was committed is not known any more; or what it says is for Add to judge
-		at = time.Now()
-	}
-	n, err := f.producer.Add(ctx, row, topic.Source{Committed: at})
-	if err != nil {
-		return err
-	}
-	f.events, f.bytes = f.events+1, f.bytes+n
-	if f.events >= f.limits.softEvents || f.bytes >= f.limits.softBytes || time.Since(f.began) >= loadAge {
-		return f.flush(ctx)
-	}
-	return nil
-}
-
-func (f *filling) flush(ctx context.Context) error {
-	if f.events == 0 {
-		return nil
-	}
-	f.cp.Events += int64(f.events)
-	if err := f.commitLoad(ctx); err != nil {
-		return err
-	}
-	f.metrics.committed(batch{events: f.events}, time.Since(f.began), f.cp)
-	f.events, f.bytes = 0, 0
-	if time.Since(f.said) >= progressEvery {
-		f.said = time.Now()
-		f.log.Info("loading the outbox", "events", f.cp.Events, "events_total", f.total)
-	}
-	crash.At(crash.Loaded)
-	return nil
 }

@@ -41,13 +41,10 @@ func TestOldRowsThatArePublishedAreDeleted_I5(t *testing.T) {
 	f := setupPruned(t)
 	f.exec(insertOld, "old", 2*time.Hour)
 	f.exec(insertOld, "new", time.Minute)
-	_, stop := f.start()
-	f.wait("the old row to be deleted", func() bool { return len(f.rows()) == 1 })
-	f.exec(insertOld, "newer", time.Second)
-	f.await(3)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	f.run(3, func() {
+		f.wait("the old row to be deleted", func() bool { return len(f.rows()) == 1 })
+		f.exec(insertOld, "newer", time.Second)
+	})
 	if diff := cmp.Diff(f.rows(), []string{"new", "newer"}); diff != "" {
 		t.Errorf("the table (-got +want):\n%s", diff)
 	}

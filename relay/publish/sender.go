@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -83,12 +82,6 @@ func newSender(client *kgo.Client, config Config, topics []Topic) *sender {
 		s.topics[t.Name] = infoOf(t)
 	}
 	return s
-}
-
-// infoOf is what is known of a topic before the brokers have told of its leaders.
-func infoOf(t Topic) *topicInfo {
-	id, _ := uuid.Parse(t.ID) // none is as good as unknown
-	return &topicInfo{id: id, leaders: slices.Repeat([]int32{noLeader}, t.Partitions)}
 }
 
 // learn tells of a topic before the first batch for it.

@@ -22,6 +22,12 @@ type topicInfo struct {
 
 const noLeader = -1
 
+// infoOf is what is known of a topic before the brokers have told of its leaders.
+func infoOf(t Topic) *topicInfo {
+	id, _ := uuid.Parse(t.ID) // none is as good as unknown
+	return &topicInfo{id: id, leaders: slices.Repeat([]int32{noLeader}, t.Partitions)}
+}
+
 // result is what a leader has answered, batch by batch.
 type result struct {
 	batches []*sealed
