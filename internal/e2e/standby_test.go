@@ -99,10 +99,24 @@ func (p *pipeline) pauseInTransaction(g *program) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	id := "relay." + p.topic + "." + p.slot
+	// A commit may be on its way to the broker when the relay is stopped. Asked as often, it would have come to it in between.
+	stays := func() bool {
+		var first kadm.DescribedTransaction
+		for n := range 20 {
+			found, err := admin.DescribeTransactions(p.Context(), id)
+			now := found[id]
+			if n == 0 {
+				first = now
+			}
+			if err != nil || now.Err != nil || now.State != "Ongoing" || now.StartTimestamp != first.StartTimestamp || now.ProducerEpoch != first.ProducerEpoch {
+				return false
+			}
+		}
+		return true
+	}
 	p.until("the relay has a transaction open", func() bool {
 		g.signal(syscall.SIGSTOP)
-		found, err := admin.DescribeTransactions(p.Context(), id)
-		if err == nil && found[id].Err == nil && found[id].State == "Ongoing" {
+		if stays() {
 			return true
 		}
 		g.signal(syscall.SIGCONT)

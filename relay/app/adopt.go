@@ -34,21 +34,17 @@ func (s *session) adopt(ctx context.Context, dry bool, out io.Writer) error {
 	if err := s.takeSlot(ctx); err != nil {
 		return err
 	}
-	cp, found, err := checkpoint.Peek(ctx, s.kafka, s.checkpointTopic())
-	if err == nil && found {
-		err = fmt.Errorf("there is a checkpoint at %s already: the relay has taken over; run relay run", cp.At.End)
-	}
-	if err != nil && !errors.Is(err, checkpoint.ErrDamaged) {
+	if err := unadopted(checkpoint.Peek(ctx, s.kafka, s.checkpointTopic())); err != nil {
 		return err
 	}
 	h, err := s.readAhead(ctx)
 	if err != nil {
 		return err
 	}
-	if !dry {
-		err = s.fence(ctx)
-	} else {
+	if dry {
 		err = s.inspect(ctx)
+	} else {
+		err = s.fenceAnew(ctx)
 	}
 	if err != nil {
 		return err
@@ -73,6 +69,28 @@ func (s *session) adopt(ctx context.Context, dry bool, out io.Writer) error {
 		return nil
 	}
 	return s.begun(ctx, checkpoint.Record{Phase: checkpoint.Streaming, At: at, Events: records, Reason: s.config.Reason})
+}
+
+// fenceAnew is fence, and looks for the checkpoint again: a commit whose marker is on its way hides it until then.
+func (s *session) fenceAnew(ctx context.Context) error {
+	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	if err := s.hanging(ctx, s.checkpointTopic()); err != nil {
+		return err
+	}
+	return unadopted(checkpoint.Read(ctx, s.kafka, s.checkpointTopic()))
+}
+
+// unadopted refuses to take over a second time.
+func unadopted(cp checkpoint.Record, found bool, err error) error {
+	switch {
+	case errors.Is(err, checkpoint.ErrDamaged):
+		return nil
+	case err == nil && found:
+		return fmt.Errorf("there is a checkpoint at %s already: the relay has taken over; run relay run", cp.At.End)
+	}
+	return err
 }
 
 // takeSlot holds the connector's slot.

@@ -26,7 +26,7 @@ func (s *session) checkHanging(ctx context.Context) error {
 }
 
 func (s *session) hanging(ctx context.Context, topics ...string) error {
-	hanging, err := publish.FindHanging(ctx, s.kafka, topics...)
+	hanging, err := s.findHanging(ctx, topics...)
 	if err != nil || len(hanging) == 0 {
 		return err
 	}
@@ -45,9 +45,19 @@ func (s *session) noHanging(ctx context.Context) error {
 	return s.checkHanging(ctx)
 }
 
+// findHanging leaves out what this session has committed itself: if a marker of that was left out, the producer writes it. To
+// abort it would lose what was committed.
+func (s *session) findHanging(ctx context.Context, topics ...string) ([]publish.Hanging, error) {
+	hanging, err := publish.FindHanging(ctx, s.kafka, topics...)
+	if s.producer != nil {
+		hanging = slices.DeleteFunc(hanging, s.producer.Owns)
+	}
+	return hanging, err
+}
+
 // endHanging aborts what checkHanging refuses.
 func (s *session) endHanging(ctx context.Context) error {
-	hanging, err := publish.FindHanging(ctx, s.kafka, append(s.names(), s.checkpointTopic())...)
+	hanging, err := s.findHanging(ctx, append(s.names(), s.checkpointTopic())...)
 	if err != nil {
 		return err
 	}

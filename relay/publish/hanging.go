@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -23,29 +24,57 @@ func (h Hanging) String() string {
 
 // FindHanging finds the hanging transactions of topics. The transactional id must have been taken over before: that ends
 // what the coordinator knows to be open.
+//
+// The order is the proof. The partitions are asked before the coordinators, so that whatever is open was begun, and is known to
+// its coordinator unless it has ended; and again behind them, for what has ended in between was no more open then. Without
+// the second look a transaction whose last marker arrives just now would be taken for one that hangs: refused, or aborted.
 func FindHanging(ctx context.Context, client *kgo.Client, topics ...string) ([]Hanging, error) {
 	if len(topics) == 0 { // which would be asked as all
 		return nil, nil
 	}
 	admin := kadm.NewClient(client)
-	producers, err := describe(ctx, admin, topics...)
+	open, err := openIn(ctx, admin, topics)
 	if err != nil {
 		return nil, err
 	}
-	var hanging []Hanging
-	for _, p := range producers {
-		if p.CurrentTxnStartOffset < 0 {
-			continue
-		}
-		attended, err := attended(ctx, admin, p.ProducerID)
+	unattended := make(map[Hanging]bool)
+	for _, h := range open {
+		attended, err := attended(ctx, admin, h.ProducerID)
 		if err != nil {
-			return nil, fmt.Errorf("transactions of producer %d: %w", p.ProducerID, err)
+			return nil, fmt.Errorf("transactions of producer %d: %w", h.ProducerID, err)
 		}
 		if !attended {
-			hanging = append(hanging, Hanging(p))
+			unattended[h.transaction()] = true
 		}
 	}
-	return hanging, nil
+	if len(unattended) == 0 {
+		return nil, nil
+	}
+	open, err = openIn(ctx, admin, topics)
+	return slices.DeleteFunc(open, func(h Hanging) bool { return !unattended[h.transaction()] }), err
+}
+
+// transaction is h without what can change while it is open.
+func (h Hanging) transaction() Hanging {
+	return Hanging{Topic: h.Topic, Partition: h.Partition, ProducerID: h.ProducerID, CurrentTxnStartOffset: h.CurrentTxnStartOffset}
+}
+
+// openIn are the transactions that partitions hold open, hanging or not.
+func openIn(ctx context.Context, admin *kadm.Client, topics []string) (open []Hanging, err error) {
+	producers, err := describe(ctx, admin, topics...)
+	for _, p := range producers {
+		if p.CurrentTxnStartOffset >= 0 {
+			open = append(open, Hanging(p))
+		}
+	}
+	return open, err
+}
+
+// Owns says whether a transaction is one that this producer has begun. It sees to the end of those itself (see settle).
+func (p *Producer) Owns(h Hanging) bool {
+	p.sender.mu.Lock()
+	defer p.sender.mu.Unlock()
+	return h.ProducerID == p.sender.producer && h.ProducerEpoch >= p.sender.opened
 }
 
 // describe says what the partitions of topics know of their producers.

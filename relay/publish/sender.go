@@ -38,22 +38,23 @@ type sender struct {
 	id     string // the transactional id
 	log    *slog.Logger
 	topics map[string]*topicInfo // by name; owned by run once it runs
-	// opened is the epoch of this producer's first transaction, settled the one before which all are known to be ended everywhere,
-	// former what it committed under another id and was not known to be. Owned by run once it runs.
-	opened, settled int16
-	former          decided
-	lost            *disconnects
+	// settled is the epoch before which all transactions are known to be ended everywhere, former what was committed under another
+	// producer id and was not known to be. Owned by run once it runs.
+	settled int16
+	former  decided
+	lost    *disconnects
 
 	mu sync.Mutex // guards what follows
-	// producer and epoch are those of the first of transactions, or of the one that begins next. Only Open and then run set them.
-	producer     int64
-	epoch        int16
-	transactions []*transaction // in order: the first is sent, those behind it wait for its commit
-	queued       []*partition   // those with a queue
-	size         int            // bytes in the queues
-	failed       error          // the first error; nothing is sent after it
-	free         [][]byte       // memory of batches that were acknowledged
-	found        []Topic        // that were found since and are not among topics yet
+	// producer and epoch are those of the first of transactions, or of the one that begins next, opened is the epoch of this
+	// producer's first one. Only Open and then run set them.
+	producer      int64
+	opened, epoch int16
+	transactions  []*transaction // in order: the first is sent, those behind it wait for its commit
+	queued        []*partition   // those with a queue
+	size          int            // bytes in the queues
+	failed        error          // the first error; nothing is sent after it
+	free          [][]byte       // memory of batches that were acknowledged
+	found         []Topic        // that were found since and are not among topics yet
 
 	wake     chan struct{} // holds one token when there is something to send
 	progress chan struct{} // holds one token when a round was answered, a transaction committed, or all has failed
@@ -270,11 +271,11 @@ func (s *sender) commit(ctx context.Context, tx *transaction) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
 	if producer != s.producer { // the old one's epochs are used up
 		s.former = decided{producer: s.producer, from: s.opened, to: s.epoch + 1, commit: true}
 		s.opened, s.settled = epoch, epoch
 	}
-	s.mu.Lock()
 	s.producer, s.epoch = producer, epoch
 	s.transactions = s.transactions[1:]
 	s.mu.Unlock()
