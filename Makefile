@@ -7,7 +7,7 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race cover lint fmt vet kafka image image-test compose-test compose-overlays-test ec2-test soak metrics prometheus-test \
+.PHONY: help build up demo test test-kafka race nightly cover lint fmt vet kafka image image-test compose-test compose-overlays-test ec2-test soak metrics prometheus-test \
 	k8s-schemas k8s-test k8s-alerts fuzz ci clean
 
 help: ## Show this list
@@ -30,6 +30,10 @@ test-kafka: ## Run all tests on a real Apache Kafka (see make kafka)
 
 race: ## Run all tests with the race detector
 	go test -race -timeout $(TIMEOUT) ./...
+
+nightly: ## Run what takes long: ten minutes without Kafka, then a transaction of 10,000,000 rows (40 minutes, 40 GB below TMPDIR)
+	BROKER=kafka go test -tags nightly -timeout 60m -count=1 -v -run 'OfTenMinutes' ./internal/e2e
+	go run ./foodctl bench relay --rows 10000000 --tx 10000000
 
 cover: ## Measure coverage, child processes included; fails below THRESHOLD (80) per cent
 	@./.ci/cover $(THRESHOLD) go test -timeout $(TIMEOUT) ./...

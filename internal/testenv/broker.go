@@ -37,7 +37,8 @@ var fake = sync.OnceValues(func() (string, error) {
 	return strings.Join(cluster.ListenAddrs(), ","), nil
 })
 
-// Topic makes a topic with a name of its own and deletes it at the end of the test.
+// Topic makes a topic with a name of its own, and with as many replicas as the brokers give one by themselves, and deletes it at the
+// end of the test.
 func Topic(t testing.TB, brokers string, partitions int32) string {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...))
@@ -48,7 +49,7 @@ func Topic(t testing.TB, brokers string, partitions int32) string {
 	name := Name(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if _, err := admin.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
+	if _, err := admin.CreateTopic(ctx, partitions, -1, nil, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
 	AwaitTopic(t, client, name)

@@ -7,7 +7,6 @@ package layout
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
@@ -34,7 +33,7 @@ type Layout struct {
 	// Order is the column in whose order rows are read from the table, which must be the order of commits for the rows of one
 	// key; empty for none, then they cannot be.
 	Order string
-	// Fresh says that what the table holds at a first start is not published.
+	// Fresh says that the table is never read: only what the slot sends is published.
 	Fresh bool
 
 	// PruneAfter is how old, by the column PruneBy, a published row is when it is deleted; 0 for never.
@@ -181,21 +180,4 @@ func (l *Layout) FixedTopic() string {
 		return ""
 	}
 	return l.route.fixed
-}
-
-// route makes a topic's name out of a value, as org.apache.kafka.connect.transforms.RegexRouter does: if all of the value
-// matches, it is replaced; otherwise it stays.
-type route struct {
-	column      string
-	regex       *regexp.Regexp
-	replacement string
-	fixed       string // the one topic, if there is but one
-}
-
-func (r *route) topic(value string) string {
-	match := r.regex.FindStringSubmatchIndex(value)
-	if match == nil {
-		return value
-	}
-	return string(r.regex.ExpandString(nil, r.replacement, value, match))
 }

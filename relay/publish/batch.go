@@ -34,6 +34,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// noHeaders is a record's count of no headers.
+var noHeaders = []byte{0}
+
 // open is a batch that records are added to.
 type open struct {
 	records   []byte

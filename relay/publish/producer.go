@@ -287,9 +287,6 @@ func (p *Producer) Commit(ctx context.Context, cp checkpoint.Record) (checkpoint
 	}
 }
 
-// noHeaders is a record's count of no headers.
-var noHeaders = []byte{0}
-
 // sealAll finishes all open batches.
 func (p *Producer) sealAll() (batches []*sealed) {
 	for _, part := range p.all {
