@@ -24,6 +24,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
 // Parts of the relay that report to /readyz. A standby is ready: it does what it is there for.
@@ -111,14 +112,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return once(cli.Resume.config, stderr, func(r *relay) error { return exitCode(r.resume(intake, stdout)) })
 	default:
 		log := cli.Run.Log("relay", stderr)
-		limits := defaultLimits()
-		limits.spacing = cli.Run.Spacing
-		r, err := newRelay(cli.Run.config, limits, cli.Run.OpenGate, log)
+		r, err := cli.Run.relay(log)
 		if err != nil {
 			return ops.Ended(log, err)
 		}
 		return ops.Ended(log, exitCode(r.serve(ctx, intake, cli.Run.Listen)))
 	}
+}
+
+func (c *runCommand) relay(log *slog.Logger) (*relay, error) {
+	limits := defaultLimits()
+	limits.spacing = c.Spacing
+	r, err := newRelay(c.config, limits, c.OpenGate, log)
+	if err != nil {
+		return nil, err
+	}
+	if r.spans, err = spans.New(c.Flags, log, func(n int) { r.metrics.spansDropped.Add(float64(n)) }); err != nil {
+		return nil, &ops.ExitError{Code: 2, Err: err}
+	}
+	return r, nil
 }
 
 // once makes a relay for a command that does one thing and is over.
@@ -176,6 +188,9 @@ func (r *relay) serve(ctx, intake context.Context, addr string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(ctx)
 	group.Go(func() error { return ops.ServeOn(serving, listener, ops.Handler(r.registry, r.health)) })
+	if r.spans != nil {
+		group.Go(func() error { r.spans.Run(serving); return nil })
+	}
 	group.Go(func() error {
 		defer stopServing()
 		return r.supervise(ctx, intake)

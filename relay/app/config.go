@@ -10,6 +10,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
 // config is what all commands but the health check take.
@@ -48,7 +49,8 @@ func (c *config) describe() (*layout.Layout, error) {
 
 // runCommand is relay run.
 type runCommand struct {
-	config `embed:""`
+	config      `embed:""`
+	spans.Flags `embed:""`
 
 	Listen   string            `help:"Address of health, metrics and profiles (${default})." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
 	Spacing  time.Duration     `help:"Least time between two Kafka transactions that are not full (${default}). On a small host, 200ms: fewer transactions take less CPU, the brokers' too, and an event of a steady stream takes that much longer; above 500ms it has no effect." env:"RELAY_SPACING" default:"0s" placeholder:"DURATION"`

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
@@ -225,6 +226,38 @@ func TestKafkaOutageKeepsTheSlotAndLosesNothing_I5(t *testing.T) {
 	s.published()
 	if now := s.walsender(); now != walsender {
 		t.Errorf("walsender %d became %d: the slot was lost on the way", walsender, now)
+	}
+}
+
+// TestWithoutABrokerTheSlotStaysInHand_I5: each time that a slot is taken, Postgres decodes from its beginning.
+func TestWithoutABrokerTheSlotStaysInHand_I5(t *testing.T) {
+	t.Parallel()
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := setupOn(t, testenv.Orders(t), broker.ListenAddrs()[0])
+	_, stop := s.start()
+	s.write(1, 1)
+	s.published()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	broker.Close()
+	r, stop := s.start()
+	walsender := s.walsender()
+	s.wait("the relay to say why it is not ready", func() bool {
+		err := r.health.Ready()
+		return err != nil && strings.Contains(err.Error(), "no broker answers")
+	})
+	sessions := testutil.ToFloat64(r.metrics.sessions)
+	until := time.Now().Add(backOffMax)
+	s.wait("longer than a session would take that begins anew", func() bool { return time.Now().After(until) })
+	if now := s.walsender(); now != walsender || testutil.ToFloat64(r.metrics.sessions) != sessions {
+		t.Errorf("walsender %d became %d, session %v became %v", walsender, now, sessions, testutil.ToFloat64(r.metrics.sessions))
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 

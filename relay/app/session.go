@@ -21,7 +21,13 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
+)
+
+const (
+	brokerWithin = 30 * time.Second // how long a session waits for a broker
+	askAgain     = 500 * time.Millisecond
 )
 
 // relay is what outlives its sessions.
@@ -34,6 +40,7 @@ type relay struct {
 	registry *prometheus.Registry
 	metrics  *metrics
 	health   *ops.Health
+	spans    *spans.Exporter // nil where no collector is named
 }
 
 // session is one run of the start protocol and of the pump behind it. There is no other way in which the relay recovers
@@ -91,6 +98,9 @@ func (s *session) run(ctx, intake context.Context) error {
 func (s *session) publish(ctx, intake context.Context) error {
 	start, stop := until(ctx, intake)
 	defer stop()
+	if err := s.awaitBroker(start); err != nil {
+		return err
+	}
 	if err := s.fence(start); err != nil {
 		return err
 	}
@@ -102,6 +112,28 @@ func (s *session) publish(ctx, intake context.Context) error {
 	}
 	crash.At(crash.Opened)
 	return s.pump(ctx, intake)
+}
+
+// awaitBroker waits while no broker answers. The slot stays in hand, so that Postgres hears of the relay and need not decode from
+// the slot's beginning again and again; but not for ever, since a standby may be where the brokers can be reached.
+func (s *session) awaitBroker(ctx context.Context) error {
+	err := publish.Reach(ctx, s.kafka)
+	if err == nil || permanent(err) {
+		return err
+	}
+	s.log.Warn("waiting for a broker", "err", err)
+	quiet, failed := publish.Connect(s.config.Brokers, s.config.Security, slog.New(slog.DiscardHandler)) // each attempt would be a line
+	if failed != nil {
+		return failed
+	}
+	defer quiet.Close()
+	for deadline := time.Now().Add(brokerWithin); err != nil && !permanent(err) && time.Now().Before(deadline); err = publish.Reach(ctx, quiet) {
+		s.health.Set(healthRelay, err)
+		if err := ops.Sleep(ctx, askAgain); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // until returns a context that ends with ctx or with intake.
@@ -126,7 +158,7 @@ func (s *session) fence(ctx context.Context) (err error) {
 	if err := checkpoint.EnsureTopic(ctx, s.kafka, s.checkpointTopic(), replicas, minISR); err != nil {
 		return err
 	}
-	s.producer, err = publish.Open(ctx, publish.Config{
+	config := publish.Config{
 		Brokers:  s.config.Brokers,
 		Security: s.config.Security,
 		// As the checkpoint topic's name: whoever could write that topic is fenced, whichever database it reads.
@@ -137,7 +169,11 @@ func (s *session) fence(ctx context.Context) (err error) {
 		Source:          s.config.Source,
 		Log:             s.log,
 		Buried:          s.metrics.deadLetters.Inc,
-	}, slices.Collect(maps.Values(s.topics))...)
+	}
+	if s.spans != nil {
+		config.Spans = s.spans.Add
+	}
+	s.producer, err = publish.Open(ctx, config, slices.Collect(maps.Values(s.topics))...)
 	crash.At(crash.Fenced)
 	return err
 }

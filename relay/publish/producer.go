@@ -26,6 +26,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
 const (
@@ -53,7 +54,8 @@ type Config struct {
 	Layout          *layout.Layout
 	Source          string // the ce_source of the events
 	Log             *slog.Logger
-	Buried          func() // is called for each event that goes to the dead letters; nil where there are none
+	Buried          func()           // is called for each event that goes to the dead letters; nil where there are none
+	Spans           func(spans.Span) // is told of each committed event whose trace is recorded, and must not wait; nil for nobody
 }
 
 // ErrTooLarge means that an event can never be published. The relay halts: skipping it would be a loss.
@@ -215,9 +217,7 @@ func (p *Producer) put(ctx context.Context, t *destination, at time.Time, row ou
 	}
 	to.open.add(at.UnixMilli(), row.AggregateID, value, p.headers)
 	to.last = append(to.last[:0], row.ID...)
-	if p.tracing {
-		p.tx.keep(row, src.Commit, to)
-	}
+	p.follow(row, src.Commit, to)
 	return p.sender.err()
 }
 

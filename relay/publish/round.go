@@ -56,7 +56,7 @@ func (s *sender) commit(ctx context.Context, tx *transaction) error {
 	s.producer, s.epoch = producer, epoch
 	s.transactions = s.transactions[1:]
 	s.mu.Unlock()
-	tell(ctx, s.log, tx.trace)
+	s.tell(ctx, tx.trace)
 	token(s.progress)
 	select {
 	case s.results <- Result{Checkpoint: tx.checkpoint}:

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
 const (
@@ -35,6 +36,7 @@ type sender struct {
 	client *kgo.Client
 	id     string // the transactional id
 	log    *slog.Logger
+	spans  func(spans.Span)
 	topics map[string]*topicInfo // by name; owned by run once it runs
 	// settled is the epoch before which all transactions are known to be ended everywhere, former what was committed under another
 	// producer id and was not known to be. Owned by run once it runs.
@@ -69,7 +71,7 @@ type transaction struct {
 
 func newSender(client *kgo.Client, config Config, topics []Topic) *sender {
 	s := &sender{
-		client: client, id: config.TransactionalID, log: config.Log,
+		client: client, id: config.TransactionalID, log: config.Log, spans: config.Spans,
 		topics:   map[string]*topicInfo{config.CheckpointTopic: {leaders: []int32{noLeader}}},
 		lost:     new(disconnects),
 		wake:     make(chan struct{}, 1),

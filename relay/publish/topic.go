@@ -137,6 +137,15 @@ func (t *Topic) settings(configs []kadm.Config) error {
 	return nil
 }
 
+// Reach returns an error if no broker answers.
+func Reach(ctx context.Context, client *kgo.Client) error {
+	_, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("no broker answers: %w", err)
+	}
+	return nil
+}
+
 // checkTransactions wants transaction.version 2 (KIP-890): before it, a commit that was delayed on the way could end the
 // transaction after its own.
 func checkTransactions(ctx context.Context, client *kgo.Client) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
 // told is a line about an event.
@@ -117,5 +118,38 @@ func TestTellingCostsNothingAboveDebug(t *testing.T) {
 	})
 	if got != 0 || p.tx.trace != nil {
 		t.Errorf("%v allocations an event, %d events kept; want none", got, len(p.tx.trace))
+	}
+}
+
+// A span is of the trace that the event's headers name, and is there when the event is committed and not before.
+func TestEventsWhoseTraceIsRecordedHaveASpan(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	var got []spans.Span
+	k.config.Spans = func(s spans.Span) { got = append(got, s) }
+	p := k.open()
+	rows := k.rows(0, 1, 2)
+	const parent = "-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-"
+	rows[1].Headers = []byte(`{"actor": "test", "traceparent": "00` + parent + `01"}`)
+	rows[2].Headers = []byte(`{"actor": "test", "traceparent": "00` + parent + `00"}`)
+	k.add(p, rows)
+	if err := flush(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) > 0 {
+		t.Errorf("told before the commit: %v", got)
+	}
+	if _, err := p.Commit(t.Context(), k.checkpoint(1)); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 {
+		t.Fatalf("%d spans, want one: %v", len(got), got)
+	}
+	s := got[0]
+	if s.ID == [8]byte{} || s.Parent.Trace[0] != 0x4b || s.Parent.Span[1] != 0xf0 || s.Start.After(s.End) {
+		t.Errorf("%+v", s)
+	}
+	if s.Topic != k.topic.Name || s.Partition != 1 || s.Offset != 0 || s.Event != string(rows[1].ID) || s.Key != string(rows[1].AggregateID) {
+		t.Errorf("%+v is not event %s", s, rows[1].ID)
 	}
 }
