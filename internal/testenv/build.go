@@ -13,12 +13,12 @@ import (
 
 const module = "github.com/adamkwhite/kafkafoodpipeline"
 
-// Build returns the path of the built program, by its folder in the module ("relay"). Each is built once for a test binary; with
-// coverage counters when GOCOVERDIR is set, so that what children cover counts too, and with the race detector when this
+// Build returns the path of the built program, by its folder in the module ("relay"), with build tags. Each is built once for a
+// test binary; with coverage counters when GOCOVERDIR is set, so that what children cover counts too, and with the race detector when this
 // binary has it.
-func Build(t testing.TB, program string) string {
+func Build(t testing.TB, program string, tags ...string) string {
 	t.Helper()
-	path, err := builds.get(program)
+	path, err := builds.get(program, strings.Join(tags, ","))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,15 +33,15 @@ type builder struct {
 	done map[string]func() (string, error)
 }
 
-func (b *builder) get(program string) (string, error) {
-	once, err := b.once(program)
+func (b *builder) get(program, tags string) (string, error) {
+	once, err := b.once(program, tags)
 	if err != nil {
 		return "", err
 	}
 	return once()
 }
 
-func (b *builder) once(program string) (func() (string, error), error) {
+func (b *builder) once(program, tags string) (func() (string, error), error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.dir == "" {
@@ -52,15 +52,16 @@ func (b *builder) once(program string) (func() (string, error), error) {
 		b.dir = dir
 		shared.add(func(context.Context) error { return remove() })
 	}
-	if b.done[program] == nil {
-		path := filepath.Join(b.dir, filepath.Base(program))
-		b.done[program] = sync.OnceValues(func() (string, error) { return path, build(program, path) })
+	key := program + " " + tags
+	if b.done[key] == nil {
+		path := filepath.Join(b.dir, filepath.Base(program)+tags)
+		b.done[key] = sync.OnceValues(func() (string, error) { return path, build(program, tags, path) })
 	}
-	return b.done[program], nil
+	return b.done[key], nil
 }
 
-func build(program, path string) error {
-	args := []string{"build", "-o", path}
+func build(program, tags, path string) error {
+	args := []string{"build", "-tags", tags, "-o", path}
 	if os.Getenv("GOCOVERDIR") != "" {
 		args = append(args, "-cover", "-coverpkg="+module+"/...")
 	}

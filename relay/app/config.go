@@ -23,7 +23,7 @@ type config struct {
 	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
 	Topic          string   `help:"Topic to publish to (${default})." env:"TOPIC" default:"food-orders"`
 	Slot           string   `help:"Replication slot (${default}). Relays with the same slot stand by for each other." env:"RELAY_SLOT" default:"food_orders"`
-	Outbox         string   `help:"File that describes another outbox than the food orders': the JSON of a Debezium connector with its outbox event router. It names the tables, the publication and the slot, and the topics; then --topic and --slot have no effect. See docs/outbox.md." env:"RELAY_OUTBOX" type:"existingfile" placeholder:"FILE"`
+	Outbox         string   `help:"File that describes another outbox than the food orders': the JSON of a Debezium connector with its outbox event router. It names the tables, the publication and the slot, and the topics; then --topic and --slot have no effect. See docs/outbox.md." env:"RELAY_OUTBOX" placeholder:"FILE"`
 	Source         string   `help:"Name of the source in the events, ce_source (${default})." env:"RELAY_SOURCE" default:"/orders"`
 	MaxRetainedWAL int64    `name:"max-retained-wal" help:"Not ready while the slot holds back more bytes of log than this (${default})." env:"RELAY_MAX_RETAINED_WAL" default:"1073741824" placeholder:"BYTES"`
 
@@ -37,7 +37,7 @@ func (c *config) describe() (*layout.Layout, error) {
 	}
 	file, err := os.ReadFile(c.Outbox)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--outbox: %w", err)
 	}
 	l, err := layout.Connector(file)
 	if err != nil {

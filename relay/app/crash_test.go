@@ -15,18 +15,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 )
 
-// crashing builds the relay with its crash points, once.
-var crashing = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(os.TempDir(), "relay-crashpoints-"+uuid.NewString())
-	build := exec.Command("go", "build", "-tags", "crashpoints", "-o", path, "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return path, nil
-})
+// crashing is a relay with its crash points.
+func crashing(t *testing.T) string {
+	t.Helper()
+	return testenv.Build(t, "relay", "crashpoints")
+}
 
 // TestKilledInEachWindow_I3_I4_I5_I6 kills a real relay process at each of the moments that package crash names, starts
 // another, and holds the topic against the table. A window that was not reached fails the test.
@@ -35,14 +32,10 @@ var crashing = sync.OnceValues(func() (string, error) {
 // rest: what a broker makes of a transaction whose producer is gone.
 func TestKilledInEachWindow_I3_I4_I5_I6(t *testing.T) {
 	t.Parallel()
-	binary, err := crashing()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := crashing(t)
 	var mu sync.Mutex
 	hits := make(map[crash.Point]int)
 	t.Cleanup(func() { // behind all subtests
-		_ = os.Remove(binary)
 		for _, point := range crash.Points {
 			t.Logf("%-12s %d hits", point, hits[point])
 			if hits[point] == 0 {
@@ -98,19 +91,31 @@ var (
 // dies runs a relay that kills itself at a point, and writes until it has.
 func (s *system) dies(binary, at, log string) {
 	s.t.Helper()
+	s.diesBeside(binary, at, log, func() {
+		if at != string(crash.IdleBefore) { // which is reached only while there is nothing to publish
+			s.write(1, 2)
+		}
+	}, func() { s.provoke(crash.Point(at)) })
+}
+
+// diesBeside is dies; when the relay has been started it calls first, and then write over and over.
+func (s *system) diesBeside(binary, at, log string, write func(), first ...func()) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
 	defer cancel()
 	command := exec.CommandContext(ctx, binary, "run", "--listen=127.0.0.1:0", "--log-level=warn")
 	command.Env = append(os.Environ(),
 		"ORDERS_DATABASE_URL="+s.config.DatabaseURL, "KAFKA_BROKERS="+strings.Join(s.config.Brokers, ","),
-		"TOPIC="+s.config.Topic, "RELAY_SLOT="+s.config.Slot, "CRASH_AT="+at, "CRASH_HITS="+log)
+		"TOPIC="+s.config.Topic, "RELAY_SLOT="+s.config.Slot, "RELAY_OUTBOX="+s.config.Outbox, "CRASH_AT="+at, "CRASH_HITS="+log)
 	command.Stderr = s.t.Output()
 	if err := command.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	dead := make(chan error, 1)
 	go func() { dead <- command.Wait() }()
-	s.provoke(crash.Point(at))
+	for _, f := range first {
+		f()
+	}
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -122,9 +127,7 @@ func (s *system) dies(binary, at, log string) {
 			}
 			return
 		case <-ticker.C:
-			if at != string(crash.IdleBefore) { // which is reached only while there is nothing to publish
-				s.write(1, 2)
-			}
+			write()
 		}
 	}
 }
