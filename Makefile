@@ -45,7 +45,7 @@ fmt: ## Format all Go files
 	$(GOLANGCI) fmt ./...
 
 vet: ## Run go vet
-	go vet ./...
+	go vet ./... && go vet -tags nightly ./internal/e2e && go vet -tags crashpoints ./relay/crash
 
 kafka: ## Fetch Apache Kafka's jars with Maven, for the tests (Java 17 runs them)
 	go run ./internal/testenv/kafka

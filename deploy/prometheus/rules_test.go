@@ -161,7 +161,7 @@ func allQueries(t *testing.T) map[string]string {
 }
 
 var (
-	notMetrics = regexp.MustCompile(`"[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
+	notMetrics = regexp.MustCompile(`"[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)|\boffset\s+\w+`)
 	identifier = regexp.MustCompile(`[a-zA-Z_][a-zA-Z0-9_]*\b\s*\(?`)
 	keywords   = []string{"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring"}
 )
@@ -183,7 +183,8 @@ func TestMetricNamesOfAQuery(t *testing.T) {
 		`up`: {"up"},
 		`sum by (le, job) (rate(a_bucket{le="x_y"}[$__rate_interval])) / on () group_left () max(b) > 4 * 3600`: {"a_bucket", "b"},
 		`a and on () (sum(rate(b[5m])) or vector(0)) == 0`:                                                      {"a", "b"},
-		`count(count by (partition) (last_over_time(c{x=~"p|q"}[1d])))`:                                         {"c"},
+		`sum(d unless d offset 1h)`:                                     {"d"},
+		`count(count by (partition) (last_over_time(c{x=~"p|q"}[1d])))`: {"c"},
 	} {
 		if got := metricNames(expr); !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", expr, got, want)

@@ -99,7 +99,8 @@ func (p *pipeline) pauseInTransaction(g *program) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	id := "relay." + p.topic + "." + p.slot
-	// A commit may be on its way to the broker when the relay is stopped. Asked as often, it would have come to it in between.
+	// A commit may be on its way when the relay is stopped. The broker will have come to it before it has answered as many questions
+	// that were asked later, unless it is very slow.
 	stays := func() bool {
 		var first kadm.DescribedTransaction
 		for n := range 20 {

@@ -44,7 +44,7 @@ func (s *session) adopt(ctx context.Context, dry bool, out io.Writer) error {
 	if dry {
 		err = s.inspect(ctx)
 	} else {
-		err = s.fenceAnew(ctx)
+		err = s.fenceUnadopted(ctx)
 	}
 	if err != nil {
 		return err
@@ -71,8 +71,8 @@ func (s *session) adopt(ctx context.Context, dry bool, out io.Writer) error {
 	return s.begun(ctx, checkpoint.Record{Phase: checkpoint.Streaming, At: at, Events: records, Reason: s.config.Reason})
 }
 
-// fenceAnew is fence, and looks for the checkpoint again: a commit whose marker is on its way hides it until then.
-func (s *session) fenceAnew(ctx context.Context) error {
+// fenceUnadopted is fence, and looks for the checkpoint again: a commit whose marker is on its way hides it until then.
+func (s *session) fenceUnadopted(ctx context.Context) error {
 	if err := s.fence(ctx); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		checkpointLSN:       gauge("relay_checkpoint_lsn", "The committed checkpoint's end LSN, as a number of bytes."),
 		sessions:            counter("relay_sessions_total", "Times that the start protocol was begun."),
 		deadLetters:         counter("relay_dead_letters_total", "Events put among the dead letters, those of transactions that were given up included. Of another outbox than the orders', with relay.dead.letter.topic."),
-		spansDropped:        counter("relay_spans_dropped_total", "Spans that the OpenTelemetry collector did not take in time."),
+		spansDropped:        counter("relay_spans_dropped_total", "Spans that the OpenTelemetry collector did not get: it did not take them, or too many waited for it."),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_transactions_total", Help: "Kafka transactions by result: committed; fenced by a successor; or unknown until the next start reads the checkpoint.",
 		}, []string{"result"}),

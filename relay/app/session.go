@@ -27,6 +27,7 @@ import (
 
 const (
 	brokerWithin = 30 * time.Second // how long a session waits for a broker
+	reachWithin  = 3 * time.Second  // how long one may take to answer
 	askAgain     = 500 * time.Millisecond
 )
 
@@ -114,10 +115,11 @@ func (s *session) publish(ctx, intake context.Context) error {
 	return s.pump(ctx, intake)
 }
 
-// awaitBroker waits while no broker answers. The slot stays in hand, so that Postgres hears of the relay and need not decode from
-// the slot's beginning again and again; but not for ever, since a standby may be where the brokers can be reached.
+// awaitBroker waits while no broker can be reached. The slot stays in hand, so that Postgres hears of the relay and need not decode
+// from the slot's beginning again and again; but not for ever, since a standby may be where the brokers can be reached.
 func (s *session) awaitBroker(ctx context.Context) error {
-	err := publish.Reach(ctx, s.kafka)
+	deadline := time.Now().Add(brokerWithin)
+	err := s.reachBroker(ctx, s.kafka)
 	if err == nil || permanent(err) {
 		return err
 	}
@@ -127,13 +129,22 @@ func (s *session) awaitBroker(ctx context.Context) error {
 		return failed
 	}
 	defer quiet.Close()
-	for deadline := time.Now().Add(brokerWithin); err != nil && !permanent(err) && time.Now().Before(deadline); err = publish.Reach(ctx, quiet) {
+	for err != nil && !permanent(err) && time.Now().Before(deadline) {
 		s.health.Set(healthRelay, err)
 		if err := ops.Sleep(ctx, askAgain); err != nil {
 			return err
 		}
+		err = s.reachBroker(ctx, quiet)
 	}
+	s.health.Set(healthRelay, errors.New("starting"))
 	return err
+}
+
+// reachBroker bounds the question: the client would ask one broker after the other, for longer than a standby should wait.
+func (s *session) reachBroker(ctx context.Context, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, reachWithin, errors.New("no answer"))
+	defer cancel()
+	return publish.Reach(ctx, client)
 }
 
 // until returns a context that ends with ctx or with intake.

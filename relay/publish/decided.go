@@ -128,7 +128,10 @@ func (s *sender) settle(ctx context.Context) bool {
 	case err != nil:
 		s.log.Debug("not known whether the broker has ended every transaction", "err", err)
 	case done:
-		s.settled, s.former = s.epoch, decided{}
+		s.settled = s.epoch
+		s.mu.Lock()
+		s.former = decided{}
+		s.mu.Unlock()
 	}
 	return done && err == nil
 }

@@ -25,9 +25,10 @@ func (h Hanging) String() string {
 // FindHanging finds the hanging transactions of topics. The transactional id must have been taken over before: that ends
 // what the coordinator knows to be open.
 //
-// The order is the proof. The partitions are asked before the coordinators, so that whatever is open was begun, and is known to
-// its coordinator unless it has ended; and again behind them, for what has ended in between was no more open then. Without
-// the second look a transaction whose last marker arrives just now would be taken for one that hangs: refused, or aborted.
+// The order is the proof. A coordinator knows of a transaction before any partition does, and forgets it when it has written all
+// markers that it will write. So one that a partition has open and then no coordinator knows has ended in between, and is gone
+// from the partition when that is asked again; or it hangs. Without the second look a transaction whose last marker arrives just now
+// would be taken for one that hangs: refused, or aborted.
 func FindHanging(ctx context.Context, client *kgo.Client, topics ...string) ([]Hanging, error) {
 	if len(topics) == 0 { // which would be asked as all
 		return nil, nil
@@ -74,7 +75,9 @@ func openIn(ctx context.Context, admin *kadm.Client, topics []string) (open []Ha
 func (p *Producer) Owns(h Hanging) bool {
 	p.sender.mu.Lock()
 	defer p.sender.mu.Unlock()
-	return h.ProducerID == p.sender.producer && h.ProducerEpoch >= p.sender.opened
+	former := p.sender.former // whose id's epochs were used up
+	return h.ProducerID == p.sender.producer && h.ProducerEpoch >= p.sender.opened ||
+		h.ProducerID == former.producer && h.ProducerEpoch >= former.from && h.ProducerEpoch < former.to
 }
 
 // describe says what the partitions of topics know of their producers.

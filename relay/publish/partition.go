@@ -4,9 +4,10 @@ package publish
 type partition struct {
 	topic    string
 	number   int32
-	open     open   // what is added now
-	sequence int32  // of the next record: counted from 0 in each transaction (KIP-890)
-	last     []byte // the id of the last event added in this transaction; empty for none
+	open     open     // what is added now
+	sequence int32    // of the next record: counted from 0 in each transaction (KIP-890)
+	last     []byte   // the id of the last event added in this transaction; empty for none
+	followed []traced // of the open batch
 
 	// Guarded by the producer's mu:
 	queue []*sealed // in order; the first may be on its way

@@ -217,7 +217,7 @@ func (p *Producer) put(ctx context.Context, t *destination, at time.Time, row ou
 	}
 	to.open.add(at.UnixMilli(), row.AggregateID, value, p.headers)
 	to.last = append(to.last[:0], row.ID...)
-	p.follow(row, src.Commit, to)
+	p.follow(row, value == nil, src.Commit, to)
 	return p.sender.err()
 }
 

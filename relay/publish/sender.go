@@ -33,22 +33,21 @@ const (
 // nothing behind it that the broker would have to refuse as out of order, and what is sent again has the same place. It
 // costs no time: while a request is under way, the next batches are filled.
 type sender struct {
-	client *kgo.Client
-	id     string // the transactional id
-	log    *slog.Logger
-	spans  func(spans.Span)
-	topics map[string]*topicInfo // by name; owned by run once it runs
-	// settled is the epoch before which all transactions are known to be ended everywhere, former what was committed under another
-	// producer id and was not known to be. Owned by run once it runs.
-	settled int16
-	former  decided
+	client  *kgo.Client
+	id      string // the transactional id
+	log     *slog.Logger
+	spans   func(spans.Span)
+	topics  map[string]*topicInfo // by name; owned by run once it runs
+	settled int16                 // the epoch before which all transactions are known to be ended everywhere; owned by run once it runs
 	lost    *disconnects
 
 	mu sync.Mutex // guards what follows
 	// producer and epoch are those of the first of transactions, or of the one that begins next, opened is the epoch of this
-	// producer's first one. Only Open and then run set them.
+	// producer's first one, former what was committed under another producer id and is not known to be ended everywhere. Only Open
+	// and then run set them.
 	producer      int64
 	opened, epoch int16
+	former        decided
 	transactions  []*transaction // in order: the first is sent, those behind it wait for its commit
 	queued        []*partition   // those with a queue
 	size          int            // bytes in the queues

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,11 +138,11 @@ func (t *Topic) settings(configs []kadm.Config) error {
 	return nil
 }
 
-// Reach returns an error if no broker answers.
+// Reach returns an error if no broker can be reached.
 func Reach(ctx context.Context, client *kgo.Client) error {
 	_, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
 	if err != nil {
-		return fmt.Errorf("no broker answers: %w", err)
+		return fmt.Errorf("reach a broker: %w", cmp.Or(context.Cause(ctx), err))
 	}
 	return nil
 }

@@ -14,45 +14,40 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
-// traced is an event that the log will be told of when it is committed, or the collector of its trace: before, it is not
-// published. Unless the log is at debug or there is a collector, nothing is kept and it costs nothing.
+// traced is an event of which somebody is told when it is committed, and not before, since it is not published then: the log, if it
+// is at debug, or the collector of its trace. Of all others nothing is kept.
 type traced struct {
-	row    outbox.Row
-	parent spans.Parent // of its span; zero for none
-	taken  time.Time
-	commit outbox.LSN // of the source transaction; 0 for a row that was read from the table
-	to     *partition
-	batch  *sealed // nil until it is sealed; has its offset when the broker has acknowledged it
-	place  int64   // in the batch
+	id, key, version, kind []byte
+	tombstone              bool
+	parent                 spans.Parent // of its span; zero for none
+	taken                  time.Time
+	commit                 outbox.LSN // of the source transaction; 0 for a row that was read from the table
+	batch                  *sealed    // nil until it is sealed; has its offset when the broker has acknowledged it
+	place                  int64      // in the batch
 }
 
 // follow keeps an event that was just added to a partition's open batch with p.headers, if anybody wants to be told of it.
-func (p *Producer) follow(row outbox.Row, commit outbox.LSN, to *partition) {
+func (p *Producer) follow(row outbox.Row, tombstone bool, commit outbox.LSN, to *partition) {
 	var parent spans.Parent
 	if p.config.Spans != nil {
 		parent, _ = spans.Of(p.headers)
 	}
-	if p.tracing || parent != (spans.Parent{}) {
-		p.tx.keep(row, commit, to, parent)
+	if !p.tracing && parent == (spans.Parent{}) {
+		return
 	}
-}
-
-func (t *transaction) keep(row outbox.Row, commit outbox.LSN, to *partition, parent spans.Parent) {
-	row = outbox.Row{
-		AggregateID: bytes.Clone(row.AggregateID), ID: bytes.Clone(row.ID), Version: bytes.Clone(row.Version), Type: bytes.Clone(row.Type),
-	}
-	t.trace = append(t.trace, traced{
-		row: row, parent: parent, taken: time.Now(), commit: commit, to: to, place: int64(to.open.count) - 1,
+	to.followed = append(to.followed, traced{
+		id: bytes.Clone(row.ID), key: bytes.Clone(row.AggregateID), version: bytes.Clone(row.Version), kind: bytes.Clone(row.Type),
+		tombstone: tombstone, parent: parent, taken: time.Now(), commit: commit, place: int64(to.open.count) - 1,
 	})
 }
 
-// sealed notes which batch a partition's events have gone into.
+// sealed takes over what was followed into a batch.
 func (t *transaction) sealed(b *sealed) {
-	for i := range t.trace {
-		if e := &t.trace[i]; e.batch == nil && e.to == b.partition {
-			e.batch = b
-		}
+	for _, e := range b.partition.followed {
+		e.batch = b
+		t.trace = append(t.trace, e)
 	}
+	b.partition.followed = b.partition.followed[:0]
 }
 
 // tell tells of events that are committed.
@@ -69,11 +64,11 @@ func (s *sender) tell(ctx context.Context, events []traced) {
 }
 
 func (e traced) log(ctx context.Context, log *slog.Logger) {
-	version, _ := strconv.ParseInt(string(e.row.Version), 10, 64) // a bigint, as Postgres writes it
+	version, _ := strconv.ParseInt(string(e.version), 10, 64) // a bigint, as Postgres writes it
 	attrs := []slog.Attr{
-		slog.String("order_id", string(e.row.AggregateID)), slog.String("event_id", string(e.row.ID)),
-		slog.Int64("version", version), slog.String("event_type", string(e.row.Type)),
-		slog.String("topic", e.to.topic), slog.Int("partition", int(e.to.number)), slog.Int64("offset", e.batch.offset+e.place),
+		slog.String("order_id", string(e.key)), slog.String("event_id", string(e.id)),
+		slog.Int64("version", version), slog.String("event_type", string(e.kind)),
+		slog.String("topic", e.batch.partition.topic), slog.Int("partition", int(e.batch.partition.number)), slog.Int64("offset", e.batch.offset+e.place),
 	}
 	if e.commit > 0 {
 		attrs = append(attrs, slog.String("lsn", e.commit.String()))
@@ -83,8 +78,9 @@ func (e traced) log(ctx context.Context, log *slog.Logger) {
 
 func (e traced) span() spans.Span {
 	span := spans.Span{
-		Parent: e.parent, Topic: e.to.topic, Partition: e.to.number, Offset: e.batch.offset + e.place,
-		Event: string(e.row.ID), Key: string(e.row.AggregateID), Start: e.taken, End: time.Now(),
+		Parent: e.parent, Topic: e.batch.partition.topic, Partition: e.batch.partition.number, Offset: e.batch.offset + e.place,
+		Event: string(e.id), Key: string(e.key), Tombstone: e.tombstone,
+		Start: e.taken, End: e.taken.Add(time.Since(e.taken)), // by the clock that never goes back
 	}
 	binary.NativeEndian.PutUint64(span.ID[:], 1+rand.Uint64N(math.MaxUint64)) // never zero, which is none
 	return span

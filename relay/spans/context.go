@@ -10,6 +10,7 @@ import (
 type Parent struct {
 	Trace [16]byte
 	Span  [8]byte
+	Flags byte // trace-flags
 }
 
 // header is the header of a record, and of a request before, that carries it (W3C Trace Context, section 3.2).
@@ -77,5 +78,6 @@ func parse(value []byte) (p Parent, sampled bool) {
 	if p.Trace == [16]byte{} || p.Span == [8]byte{} || flags[0]&flagSampled == 0 {
 		return Parent{}, false
 	}
+	p.Flags = flags[0]
 	return p, true
 }

@@ -1,29 +1,25 @@
 // Package spans tells an OpenTelemetry collector of published events: a span each, in the trace that the event's traceparent
 // names, by OTLP over HTTP as JSON (opentelemetry.io/docs/specs/otlp, section OTLP/HTTP).
 //
-// It promises that publishing never waits for it. What the collector does not take in time is dropped and counted.
+// It promises that publishing never waits for it, and that every span that the collector does not get is counted.
 package spans
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 const (
-	maxQueued = 4096 // spans that wait; some 200 bytes each
-	maxBatch  = 512  // spans of a request
+	maxQueued = 32 << 10 // spans that wait, more than a Kafka transaction of a backlog has; some 200 bytes each
+	maxBatch  = 512      // spans of a request
 	every     = time.Second
 	within    = 5 * time.Second // for a request
 	flushFor  = 2 * time.Second // what is left at a stop
@@ -34,6 +30,8 @@ type Flags struct {
 	Endpoint string `name:"otlp-endpoint" help:"OpenTelemetry collector to tell of each published event whose traceparent is sampled, by OTLP over HTTP. Default: none." env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"http://HOST:4318"`
 	Headers  string `name:"otlp-headers" help:"Headers for it, NAME=VALUE, comma-separated, percent-encoded. Secrets belong into the variable." env:"OTEL_EXPORTER_OTLP_HEADERS" placeholder:"NAME=VALUE,..."`
 	Service  string `name:"otlp-service" help:"service.name of the spans (${default})." env:"OTEL_SERVICE_NAME" default:"relay" placeholder:"NAME"`
+	Protocol string `hidden:"" env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	Disabled bool   `hidden:"" env:"OTEL_SDK_DISABLED"`
 }
 
 // Span is the publication of an event: from when the relay took it up until it was committed.
@@ -44,6 +42,7 @@ type Span struct {
 	Partition  int32
 	Offset     int64
 	Event, Key string
+	Tombstone  bool
 	Start, End time.Time
 }
 
@@ -55,109 +54,140 @@ type Exporter struct {
 	client  http.Client
 	log     *slog.Logger
 	dropped func(n int)
-	queue   chan Span
 	failing bool // the log was told; owned by Run
+
+	mu      sync.Mutex // guards waiting
+	waiting []Span
+	full    chan struct{} // holds one token when there is a batch to send
 }
 
-// New returns nil if the flags name no endpoint, and an error for one that is none. dropped is told how many spans were lost.
+// New returns nil if the flags name no endpoint, and an error that quotes none of them if nothing can be sent as they say. dropped
+// is told how many spans were lost.
 func New(f Flags, log *slog.Logger, dropped func(n int)) (*Exporter, error) {
-	if f.Endpoint == "" {
+	if f.Endpoint == "" || f.Disabled {
 		return nil, nil //nolint:nilnil // no exporter is no error
 	}
+	if f.Protocol != "" && !strings.HasPrefix(f.Protocol, "http/") {
+		return nil, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL: only OTLP over HTTP is spoken, mostly at port 4318")
+	}
 	u, err := url.Parse(f.Endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("--otlp-endpoint: want http://HOST:PORT or https://HOST:PORT, and secrets in OTEL_EXPORTER_OTLP_HEADERS")
 	}
 	e := &Exporter{
 		url: u.JoinPath("v1", "traces").String(), service: cmp.Or(f.Service, "relay"), log: log, dropped: dropped,
-		client: http.Client{Timeout: within}, headers: http.Header{"Content-Type": {"application/json"}}, queue: make(chan Span, maxQueued),
+		client: http.Client{
+			Timeout:       within,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it would go on without the spans
+		},
+		full: make(chan struct{}, 1),
 	}
-	for _, pair := range strings.Split(f.Headers, ",") {
-		if strings.TrimSpace(pair) == "" {
-			continue
-		}
-		name, value, found := strings.Cut(pair, "=")
-		value, err := url.PathUnescape(strings.TrimSpace(value))
-		if name = strings.TrimSpace(name); !found || name == "" || err != nil {
-			return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS: want NAME=VALUE,..., percent-encoded")
-		}
-		e.headers.Set(name, value)
+	if e.headers, err = parseHeaders(f.Headers); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
 
+// As RFC 9110 has them (sections 5.1 and 5.5). What the client refused of others, it would quote.
+var (
+	fieldName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	fieldValue = regexp.MustCompile(`^[\t -~]*$`)
+)
+
+func parseHeaders(list string) (http.Header, error) {
+	headers := http.Header{"Content-Type": {"application/json"}}
+	for pair := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, found := strings.Cut(pair, "=")
+		name = strings.TrimSpace(name)
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if err != nil || !found || !fieldName.MatchString(name) || !fieldValue.MatchString(value) {
+			return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS: want NAME=VALUE,..., percent-encoded")
+		}
+		headers.Set(name, value)
+	}
+	return headers, nil
+}
+
 // Add takes a span over, or drops it: it never waits.
 func (e *Exporter) Add(s Span) {
-	select {
-	case e.queue <- s:
-	default:
+	e.mu.Lock()
+	room := len(e.waiting) < maxQueued
+	if room {
+		e.waiting = append(e.waiting, s)
+	}
+	batch := len(e.waiting) >= maxBatch
+	e.mu.Unlock()
+	if !room {
 		e.dropped(1)
 	}
-}
-
-// Run sends until ctx ends, and then, for a moment, what is left.
-func (e *Exporter) Run(ctx context.Context) {
-	for ops.Sleep(ctx, every) == nil {
-		e.drain(ctx)
+	if batch {
+		select {
+		case e.full <- struct{}{}:
+		default:
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
-	defer cancel()
-	e.drain(ctx)
 }
 
-// drain sends all that waits.
-func (e *Exporter) drain(ctx context.Context) {
+// Run sends until ctx ends, and then, for a moment, what is left. A request that is under way then is let finish.
+func (e *Exporter) Run(ctx context.Context) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-e.full:
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+		e.drain(context.WithoutCancel(ctx), ctx.Done())
+	}
+	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
+	defer cancel()
+	e.drain(flushing, flushing.Done())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if left := len(e.waiting); left > 0 {
+		e.dropped(left)
+	}
+}
+
+// drain sends what waits, until stop is closed or the collector refuses it.
+func (e *Exporter) drain(ctx context.Context, stop <-chan struct{}) {
 	for {
 		batch := e.take()
 		if len(batch) == 0 {
 			return
 		}
-		switch err := e.send(ctx, batch); {
-		case err != nil:
-			e.dropped(len(batch))
-			if !e.failing {
-				e.log.Warn("spans are dropped", "err", err)
-			}
-			e.failing = true
-			return
-		case e.failing:
+		rejected, err := e.send(ctx, batch)
+		if rejected > 0 {
+			e.dropped(rejected)
+		}
+		switch {
+		case err != nil && !e.failing:
+			e.log.Warn("spans are dropped", "err", err)
+		case err == nil && e.failing:
 			e.log.Info("spans are taken again")
-			e.failing = false
 		}
-	}
-}
-
-// take returns what waits, up to a batch.
-func (e *Exporter) take() (batch []Span) {
-	for len(batch) < maxBatch {
+		e.failing = err != nil
 		select {
-		case s := <-e.queue:
-			batch = append(batch, s)
+		case <-stop:
+			return
 		default:
-			return batch
+		}
+		if rejected == len(batch) {
+			return
 		}
 	}
-	return batch
 }
 
-func (e *Exporter) send(ctx context.Context, batch []Span) error {
-	body, err := json.Marshal(e.encode(batch))
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header = e.headers.Clone()
-	answer, err := e.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
-	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answered %s", e.url, answer.Status)
-	}
-	return nil
+// take returns what has waited longest, up to a batch.
+func (e *Exporter) take() []Span {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := min(maxBatch, len(e.waiting))
+	batch := e.waiting[:n:n]
+	e.waiting = e.waiting[n:]
+	return batch
 }

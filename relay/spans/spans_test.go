@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,7 @@ type collector struct {
 	*Exporter
 
 	status  int
+	says    string
 	bodies  []string
 	headers http.Header
 	log     bytes.Buffer
@@ -101,7 +103,9 @@ func setup(t *testing.T) *collector {
 			t.Errorf("%s %s, %v", r.Method, r.URL, err)
 		}
 		c.bodies, c.headers = append(c.bodies, string(body)), r.Header
+		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(c.status)
+		_, _ = io.WriteString(w, c.says)
 	}))
 	t.Cleanup(server.Close)
 	var err error
@@ -125,8 +129,10 @@ func example() Span {
 func TestSpansAreSentAsOTLP(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	c.Add(example())
-	c.drain(t.Context())
+	s := example()
+	s.Tombstone = true
+	c.Add(s)
+	c.drain(t.Context(), nil)
 	if c.headers.Get("Authorization") != "Bearer secret" || c.headers.Get("X-Tenant") != "7" || c.headers.Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v", c.headers)
 	}
@@ -134,7 +140,7 @@ func TestSpansAreSentAsOTLP(t *testing.T) {
 		"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "relay"}}]},
 		"scopeSpans": [{"scope": {"name": "github.com/adamkwhite/kafkafoodpipeline/relay"}, "spans": [{
 			"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "0000000000000009", "parentSpanId": "00f067aa0ba902b7", "flags": 769,
-			"name": "send food-orders", "kind": 4, "startTimeUnixNano": "1795000000000000005", "endTimeUnixNano": "1795000000001000005",
+			"name": "send food-orders", "kind": 3, "startTimeUnixNano": "1795000000000000005", "endTimeUnixNano": "1795000000001000005",
 			"attributes": [
 				{"key": "messaging.system", "value": {"stringValue": "kafka"}},
 				{"key": "messaging.operation.name", "value": {"stringValue": "send"}},
@@ -143,8 +149,11 @@ func TestSpansAreSentAsOTLP(t *testing.T) {
 				{"key": "messaging.destination.partition.id", "value": {"stringValue": "2"}},
 				{"key": "messaging.kafka.offset", "value": {"intValue": "41"}},
 				{"key": "messaging.kafka.message.key", "value": {"stringValue": "an order"}},
-				{"key": "messaging.message.id", "value": {"stringValue": "an event"}}
-			]}]}]}]}`
+				{"key": "messaging.message.id", "value": {"stringValue": "an event"}},
+				{"key": "messaging.kafka.message.tombstone", "value": {"boolValue": true}}
+			],
+			"links": [{"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7", "flags": 769}]
+		}]}]}]}`
 	var got, wanted any
 	if err := json.Unmarshal([]byte(c.bodies[0]), &got); err != nil {
 		t.Fatal(err)
@@ -160,11 +169,11 @@ func TestSpansAreSentAsOTLP(t *testing.T) {
 func TestWhatTheCollectorDoesNotTakeIsDroppedAndSaidOnce(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	for _, c.status = range []int{http.StatusServiceUnavailable, http.StatusUnauthorized, http.StatusOK, http.StatusOK} {
+	for _, c.status = range []int{http.StatusServiceUnavailable, http.StatusFound, http.StatusOK, http.StatusOK} {
 		for range 3 {
 			c.Add(example())
 		}
-		c.drain(t.Context())
+		c.drain(t.Context(), nil)
 	}
 	if c.lost != 6 || len(c.bodies) != 4 {
 		t.Errorf("%d dropped in %d requests, want 6 in 4", c.lost, len(c.bodies))
@@ -172,6 +181,21 @@ func TestWhatTheCollectorDoesNotTakeIsDroppedAndSaidOnce(t *testing.T) {
 	said := c.log.String()
 	if strings.Count(said, "level=WARN") != 1 || strings.Count(said, "level=INFO") != 1 || strings.Contains(said, "secret") {
 		t.Errorf("the log says\n%s", said)
+	}
+}
+
+func TestWhatTheCollectorRejectsIsCounted(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{`{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}`, `{"partialSuccess": {"rejectedSpans": 2}}`} {
+		c := setup(t)
+		c.says = said
+		for range 3 {
+			c.Add(example())
+		}
+		c.drain(t.Context(), nil)
+		if c.lost != 2 || !strings.Contains(c.log.String(), "rejected 2 of 3") {
+			t.Errorf("%d dropped, the log says\n%s", c.lost, c.log.String())
+		}
 	}
 }
 
@@ -185,28 +209,72 @@ func TestAddNeverWaits(t *testing.T) {
 	if c.lost != 7 {
 		t.Errorf("%d dropped, want 7", c.lost)
 	}
-	c.drain(t.Context())
-	if got := len(c.bodies); got != maxQueued/maxBatch {
-		t.Errorf("%d requests, want %d", got, maxQueued/maxBatch)
+	c.drain(t.Context(), nil)
+	if got := len(c.bodies); got != maxQueued/maxBatch || c.lost != 7 {
+		t.Errorf("%d requests, want %d; %d dropped", got, maxQueued/maxBatch, c.lost)
 	}
 }
 
-func TestWhatIsLeftAtAStopIsSent(t *testing.T) {
+// As many spans as a Kafka transaction of a backlog has come at once, and do not wait for the next tick.
+func TestFullBatchesAreSentAtOnce(t *testing.T) {
 	t.Parallel()
-	c := setup(t)
-	c.Add(example())
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		e, err := New(Flags{Endpoint: "http://collector:4318"}, slog.New(slog.DiscardHandler), func(n int) { t.Errorf("%d dropped", n) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.client.Transport = taker(func() { sent++ })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			e.Run(ctx)
+		}()
+		for range 4*maxBatch + 1 {
+			e.Add(example())
+		}
+		synctest.Wait() // the bubble's clock stands still
+		if sent < 4 {
+			t.Errorf("%d requests before the tick, want 4 at least", sent)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// taker is a collector in this process.
+type taker func()
+
+// RoundTrip implements http.RoundTripper.
+func (f taker) RoundTrip(*http.Request) (*http.Response, error) {
+	f()
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+}
+
+func TestAStopSendsWhatIsLeftAndCountsTheRest(t *testing.T) {
+	t.Parallel()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	c.Run(ended)
-	if len(c.bodies) != 1 || c.lost != 0 {
-		t.Errorf("%d requests, %d dropped", len(c.bodies), c.lost)
+	for status, lost := range map[int]int{http.StatusOK: 0, http.StatusServiceUnavailable: maxBatch + 1} {
+		c := setup(t)
+		c.status = status
+		for range maxBatch + 1 {
+			c.Add(example())
+		}
+		c.Run(ended)
+		if c.lost != lost {
+			t.Errorf("status %d: %d dropped in %d requests, want %d", status, c.lost, len(c.bodies), lost)
+		}
 	}
 }
 
 func TestFlagsThatCannotBeUsedAreRefusedWithoutSayingThem(t *testing.T) {
 	t.Parallel()
-	if e, err := New(Flags{}, nil, nil); e != nil || err != nil {
-		t.Errorf("without an endpoint: %v, %v", e, err)
+	for _, f := range []Flags{{}, {Endpoint: "http://host:4318", Disabled: true}} {
+		if e, err := New(f, nil, nil); e != nil || err != nil {
+			t.Errorf("%+v: %v, %v, want none", f, e, err)
+		}
 	}
 	for _, f := range []Flags{
 		{Endpoint: "s3cret"},
@@ -215,6 +283,10 @@ func TestFlagsThatCannotBeUsedAreRefusedWithoutSayingThem(t *testing.T) {
 		{Endpoint: "http://host:4318", Headers: "s3cret"},
 		{Endpoint: "http://host:4318", Headers: "=s3cret"},
 		{Endpoint: "http://host:4318", Headers: "x=s3cret%"},
+		{Endpoint: "http://host:4318", Headers: "authorization: Basic s3cret=="},
+		{Endpoint: "http://host:4318", Headers: "x=s3cret%0a"},
+		{Endpoint: "http://host:4318/?key=s3cret"},
+		{Endpoint: "http://host:4317", Protocol: "grpc"},
 	} {
 		if _, err := New(f, nil, nil); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%+v: %v", f, err)
