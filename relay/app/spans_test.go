@@ -48,5 +48,7 @@ func TestCollectorIsToldOfPublishedEvents(t *testing.T) {
 		t.Fatalf("the relay ended: %v", err)
 	}
 	stop()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }

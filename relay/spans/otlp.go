@@ -122,7 +122,7 @@ func (e *Exporter) send(ctx context.Context, batch []Span) (rejected int, err er
 	if err != nil {
 		return len(batch), err
 	}
-	defer response.Body.Close() //nolint:errcheck // it was only read
+	defer response.Body.Close()
 	said, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return len(batch), err
