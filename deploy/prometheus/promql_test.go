@@ -64,7 +64,7 @@ func TestPrometheusOnARunningPipeline(t *testing.T) {
 	t.Run("catalogue", func(t *testing.T) { m.scrapesTheCatalogue(t) }) //nolint:paralleltest // see above
 	t.Run("end", func(t *testing.T) {                                   //nolint:paralleltest // see above
 		p.stop(t)
-		for _, name := range []string{"ProgramDown", "OrderserviceDown", "RelayNoneActive", "RelayNoStandby", "ProjectorNoMembers"} {
+		for _, name := range []string{"ProgramDown", "OrderserviceDown", "RelayNoneActive", "ProjectorNoMembers"} {
 			m.wait(t, name+" to be pending", func() error {
 				if len(m.query(t, fmt.Sprintf("ALERTS{alertname=%q}", name))) == 0 {
 					return errors.New("it is not")

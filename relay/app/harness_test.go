@@ -22,7 +22,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/tail"
-	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -94,16 +93,28 @@ func (s *system) start() (r *relay, stop func() error) {
 			return nil
 		}
 		stopped = true
+		before := s.holder()
 		cancel()
 		err := <-done
-		s.wait("the slot to be free", func() bool {
-			slot, err := wal.Inspect(context.WithoutCancel(s.t.Context()), s.db, s.config.Slot)
-			return err == nil && !slot.Active
+		s.wait("the slot to be let go of", func() bool { // a standby may take it at once
+			now := s.holder()
+			return now == 0 || now > 0 && now != before
 		})
 		return err
 	}
 	s.t.Cleanup(func() { cancel(); <-finished })
 	return r, stop
+}
+
+// holder is the server process of the relay that has the slot; 0 if none has, -1 if that cannot be said.
+func (s *system) holder() (pid int) {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	err := s.db.QueryRow(ctx, "SELECT coalesce(max(active_pid), 0) FROM pg_replication_slots WHERE slot_name = $1", s.config.Slot).Scan(&pid)
+	if err != nil {
+		return -1
+	}
+	return pid
 }
 
 // write commits transactions of so many events each, of an order of its own.
