@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
@@ -52,6 +53,7 @@ var harms = []harm{
 			_, err := a.CreateTopic(ctx, topic.Partitions, 1, nil, s.config.Topic)
 			return err
 		})
+		testenv.AwaitTopic(s.t, s.kafka, s.config.Topic)
 	}, checkpoint.GateTopic, true},
 	{"partition added", func(s *system) {
 		s.admin(func(ctx context.Context, a *kadm.Client) error {
