@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/backlog"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
@@ -83,6 +84,7 @@ func TestChangedRoutedTopicIsRefused_I7(t *testing.T) {
 				made, err := kadm.NewClient(f.kafka).CreateTopic(t.Context(), 2, 1, nil, f.name+".order")
 				return err == nil && made.Err == nil
 			})
+			testenv.AwaitTopic(t, f.kafka, f.name+".order")
 		},
 		checkpoint.GateTail: func(f *anotherOutbox) {
 			r := &kgo.Record{Topic: f.name + ".order", Value: []byte("{}"), Headers: []kgo.RecordHeader{{Key: "id", Value: []byte("7")}}}

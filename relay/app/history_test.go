@@ -45,16 +45,7 @@ var harms = []harm{
 			return err
 		})
 	}, checkpoint.GateCheckpoint, true},
-	{"topic made anew", func(s *system) {
-		s.admin(func(ctx context.Context, a *kadm.Client) error {
-			if _, err := a.DeleteTopics(ctx, s.config.Topic); err != nil {
-				return err
-			}
-			_, err := a.CreateTopic(ctx, topic.Partitions, 1, nil, s.config.Topic)
-			return err
-		})
-		testenv.AwaitTopic(s.t, s.kafka, s.config.Topic)
-	}, checkpoint.GateTopic, true},
+	{"topic made anew", (*system).topicAnew, checkpoint.GateTopic, true},
 	{"partition added", func(s *system) {
 		s.admin(func(ctx context.Context, a *kadm.Client) error {
 			_, err := a.CreatePartitions(ctx, 1, s.config.Topic)
@@ -210,4 +201,17 @@ func (s *system) refused(err error, gate checkpoint.Gate) {
 	if !errors.As(err, &refusal) || refusal.Gate != gate {
 		s.t.Fatalf("got %v, want a refusal at gate %q", err, gate)
 	}
+}
+
+// topicAnew deletes the topic and makes it again.
+func (s *system) topicAnew() {
+	s.t.Helper()
+	s.admin(func(ctx context.Context, a *kadm.Client) error {
+		if _, err := a.DeleteTopics(ctx, s.config.Topic); err != nil {
+			return err
+		}
+		_, err := a.CreateTopic(ctx, topic.Partitions, 1, nil, s.config.Topic)
+		return err
+	})
+	testenv.AwaitTopic(s.t, s.kafka, s.config.Topic)
 }

@@ -1,15 +1,11 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
@@ -51,13 +47,7 @@ func TestRestoredDatabaseIsRefusedUntilTheTopicIsMadeAnew_I7(t *testing.T) {
 	if err := s.relay().recover(t.Context()); !errors.As(err, &refusal) {
 		t.Fatalf("recover with events in the topic that the database has lost: got %v, want a refusal", err)
 	}
-	s.admin(func(ctx context.Context, a *kadm.Client) error {
-		if _, err := a.DeleteTopics(ctx, s.config.Topic); err != nil {
-			return err
-		}
-		_, err := a.CreateTopic(ctx, topic.Partitions, 1, nil, s.config.Topic)
-		return err
-	})
+	s.topicAnew()
 	if err := s.relay().recover(t.Context()); err != nil {
 		t.Fatalf("recover: %v", err)
 	}
