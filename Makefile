@@ -31,7 +31,7 @@ test-kafka: ## Run all tests on a real Apache Kafka (see make kafka)
 race: ## Run all tests with the race detector
 	go test -race -timeout $(TIMEOUT) ./...
 
-nightly: ## Run what takes long: ten minutes without Kafka, then a transaction of 10,000,000 rows (40 minutes, 40 GB below TMPDIR)
+nightly: ## Run what takes long: ten minutes without Kafka, then a transaction of 10,000,000 rows (tens of minutes, and tens of GB below TMPDIR)
 	BROKER=kafka go test -tags nightly -timeout 60m -count=1 -v -run 'OfTenMinutes' ./internal/e2e
 	go run ./foodctl bench relay --rows 10000000 --tx 10000000
 
