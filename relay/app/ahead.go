@@ -138,19 +138,13 @@ func (s *session) readAhead(ctx context.Context) (*ahead, error) {
 			}
 			s.slot.Release(chunk)
 		case <-s.slot.done:
-			return nil, errors.New("the stream ended")
+			return nil, s.slot.err
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 	if said := s.slot.Skipped(); said != "" {
-		return nil, &checkpoint.Refusal{
-			Gate: checkpoint.GatePublication,
-			Found: fmt.Sprintf("slot %s does not send what was written before the publication was made (the server says: %s)",
-				s.config.Slot, said),
-			Remedy: "If a connector has the slot, let it run on until confirmed_flush_lsn has passed the publication; else only the table can have it: " +
-				"SELECT pg_drop_replication_slot('" + s.config.Slot + "'), and with relay.order.by run: relay recover --reason '...'",
-		}
+		return nil, s.hole(said)
 	}
 	if h.twice != "" {
 		return nil, &checkpoint.Refusal{

@@ -54,12 +54,11 @@ func TestEventWithoutATopicIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	f := setupAnother(t, nil)
 	f.topics("order")
-	_, stop := f.start()
+	ended := f.ending()
 	f.await(0)
 	f.exec(`INSERT INTO outbox VALUES (gen_random_uuid(), 'order', 'o1', 'x', '{"n":0}'), (gen_random_uuid(), 'nowhere', 'n1', 'x', '{"n":0}'),
 		(gen_random_uuid(), 'order', 'o1', 'x', '{"n":1}')`)
-	f.free()
-	err := stop()
+	err := <-ended
 	if !errors.Is(err, publish.ErrUnusable) || !strings.Contains(err.Error(), f.name+".nowhere does not exist") {
 		t.Errorf("got %v", err)
 	}

@@ -106,6 +106,13 @@ func (s *system) start() (r *relay, stop func() error) {
 	return r, stop
 }
 
+// ending runs a relay until it ends by itself, and returns its error.
+func (s *system) ending() <-chan error {
+	r, ended := s.relay(), make(chan error, 1)
+	go func() { ended <- r.supervise(s.t.Context(), s.t.Context()) }()
+	return ended
+}
+
 // holder is the server process of the relay that has the slot; 0 if none has, -1 if that cannot be said.
 func (s *system) holder() (pid int) {
 	s.t.Helper()

@@ -141,6 +141,33 @@ func TestPublicationThatMayMissEventsIsRefused_I7(t *testing.T) {
 	}
 }
 
+// Without a look at it meanwhile, a relay would go on over rows that it is not sent, until somebody starts it again.
+func TestPublicationChangedUnderARunningRelayIsRefused_I7(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]struct {
+		statement string
+		want      func(error) bool
+	}{
+		"made anew": {"BEGIN; DROP PUBLICATION outbox; CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert'); COMMIT", func(err error) bool {
+			var refusal *checkpoint.Refusal
+			return errors.As(err, &refusal) && refusal.Gate == checkpoint.GatePublication
+		}},
+		"gone": {"DROP PUBLICATION outbox", func(err error) bool { return errors.Is(err, wal.ErrPublication) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			ended := s.ending()
+			s.write(1, 1)
+			s.published()
+			s.exec(change.statement)
+			if err := <-ended; !change.want(err) {
+				t.Errorf("the relay ended with %v", err)
+			}
+		})
+	}
+}
+
 func TestOpenedGateIsPassedOnceAndRecorded_I7(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -98,6 +98,11 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 	if s.layout.Own { // others' tables have no number to count by
 		s.metrics.seen.count(ctx, conn)
 	}
+	if s.settled.Load() {
+		if err := s.samePublication(ctx, conn); err != nil {
+			return err
+		}
+	}
 	if interrupt := s.interrupt.Load(); interrupt != nil {
 		p, err := findPause(ctx, conn, s.config.Slot)
 		if err != nil {
@@ -106,6 +111,21 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 		if p != nil {
 			(*interrupt)(p)
 		}
+	}
+	return nil
+}
+
+// samePublication ends the session when its publication was changed: rows may be published to nobody. The next session refuses to
+// go on.
+func (s *session) samePublication(ctx context.Context, conn *pgx.Conn) error {
+	now, err := wal.Fingerprint(ctx, conn, s.layout)
+	switch {
+	case errors.Is(err, wal.ErrPublication):
+		s.fail(err)
+	case err == nil && now != s.print:
+		s.fail(fmt.Errorf("publication %s was changed", s.layout.Publication))
+	default:
+		return err
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ func (s *session) recover(ctx context.Context) error {
 	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
 	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
 	defer cancel()
+	s.mends = true
 	err := s.lock(ctx, func(context.Context) error { return s.poll(waiting) })
 	if errors.Is(err, wal.ErrSlotUnusable) {
 		err = s.lost(ctx, err)
@@ -57,7 +58,6 @@ func (s *session) recover(ctx context.Context) error {
 	if errors.Is(err, checkpoint.ErrNewer) {
 		return err
 	}
-	s.mends = true
 	if s.slot != nil && !s.layout.Own {
 		if err := s.tellLost(ctx, was); err != nil {
 			return err

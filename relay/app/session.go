@@ -57,9 +57,10 @@ type session struct {
 	kafka    *kgo.Client
 	source   wal.Identity
 	print    string                   // the publication's fingerprint
+	settled  atomic.Bool              // print will not change any more, and events are published by it
 	topics   map[string]publish.Topic // that events are in; where rows are routed, those that are known so far
 	asked    []string                 // names that were looked up before the fence
-	mends    bool                     // an operator has said to end what hangs
+	mends    bool                     // an operator has said to mend what hangs, or cannot be read on
 	slot     *held                    // nil while there is no slot
 	producer *publish.Producer
 	cp       checkpoint.Record
@@ -223,6 +224,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 	s.slot.Confirm(s.cp.At.End)
 	s.metrics.reached(s.cp)
 	s.metrics.is(roleActive)
+	s.settled.Store(true)
 	s.health.Set(healthRelay, nil)
 	s.log.Info("publishing", "topic", s.config.Topic, "lsn", s.cp.At.End.String(), "events", s.cp.Events)
 	pruning, stopPruning := context.WithCancel(ctx)

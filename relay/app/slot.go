@@ -113,19 +113,47 @@ type held struct {
 
 	cancel context.CancelFunc
 	done   chan struct{}
+	err    error // why it ended, once done is closed
 }
 
-// hold runs the stream until release, which outlives the start. The stream's own end is the session's.
+// hold runs the stream until release, which outlives the start. The stream's own end is the session's, unless the session is
+// about to make the slot anew because of it.
 func (s *session) hold(ctx context.Context, stream *wal.Stream) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &held{Stream: stream, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
-		if err := stream.Run(ctx); ctx.Err() == nil {
-			s.fail(err)
+		err := stream.Run(ctx)
+		h.err = s.undecodable(err)
+		madeAnew := s.mends && s.layout.Own
+		if ctx.Err() == nil && !(madeAnew && errors.Is(err, wal.ErrPublicationAway)) {
+			s.fail(h.err)
 		}
 	}()
 	s.slot = h
+}
+
+// undecodable refuses a slot whose log cannot be read on, because the publication was not there for a while.
+func (s *session) undecodable(err error) error {
+	if !errors.Is(err, wal.ErrPublicationAway) {
+		return err
+	}
+	return s.hole(err.Error())
+}
+
+// hole is the refusal of a slot that does not send all that was written.
+func (s *session) hole(said string) *checkpoint.Refusal {
+	remedy := "Run: relay recover --reason '...'"
+	if !s.layout.Own {
+		remedy = "If a connector has the slot, let it run on until confirmed_flush_lsn has passed the publication; else only the table can have it: " +
+			"SELECT pg_drop_replication_slot('" + s.config.Slot + "'), and with relay.order.by run: relay recover --reason '...'"
+	}
+	return &checkpoint.Refusal{
+		Gate: checkpoint.GatePublication,
+		Found: fmt.Sprintf("slot %s cannot send what was written before publication %s was made (%s)",
+			s.config.Slot, s.layout.Publication, said),
+		Remedy: remedy,
+	}
 }
 
 // release lets go of the slot, after a last acknowledgement.

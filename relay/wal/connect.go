@@ -144,6 +144,15 @@ func slotError(err error) error {
 	return err
 }
 
+// publicationError translates what Postgres says in the middle of a stream.
+func publicationError(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42704" { // undefined_object
+		return fmt.Errorf("%w (%s)", ErrPublicationAway, pg.Message)
+	}
+	return err
+}
+
 func serverError(body []byte) error {
 	var m pgproto3.ErrorResponse
 	if err := m.Decode(body); err != nil {

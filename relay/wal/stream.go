@@ -52,6 +52,10 @@ var ErrSlotUnusable = errors.New("the replication slot cannot be used")
 // ErrNoSlot means that there is no slot of that name.
 var ErrNoSlot = errors.New("the replication slot does not exist")
 
+// ErrPublicationAway means that a server of before Postgres 18 cannot send what was written while there was no such publication,
+// and so nothing behind it either. Later ones leave it out and say so, see Skipped.
+var ErrPublicationAway = errors.New("something was written while the publication was not there")
+
 // Stream delivers the outbox's transactions from a slot. To hold a Stream is to hold the slot: no second one can be
 // opened until this one is closed or Postgres gives it up.
 type Stream struct {
@@ -235,7 +239,7 @@ func (s *Stream) message(kind byte, body []byte) error {
 	case 'd': // CopyData
 		return s.copyData(body)
 	case 'E':
-		return serverError(body)
+		return publicationError(serverError(body))
 	case 'c': // CopyDone: the server ends the stream, as it does when it shuts down
 		return errors.New("the server ended the stream")
 	case 'N':
