@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,16 +104,7 @@ func (s *system) diesBeside(binary, at, log string, write func(), first ...func(
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
 	defer cancel()
-	command := exec.CommandContext(ctx, binary, "run", "--listen=127.0.0.1:0", "--log-level=warn")
-	command.Env = append(os.Environ(),
-		"ORDERS_DATABASE_URL="+s.config.DatabaseURL, "KAFKA_BROKERS="+strings.Join(s.config.Brokers, ","),
-		"TOPIC="+s.config.Topic, "RELAY_SLOT="+s.config.Slot, "RELAY_OUTBOX="+s.config.Outbox, "CRASH_AT="+at, "CRASH_HITS="+log)
-	command.Stderr = s.t.Output()
-	if err := command.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	dead := make(chan error, 1)
-	go func() { dead <- command.Wait() }()
+	_, dead := s.victim(ctx, binary, at, log, crash.Kill, s.t.Output())
 	for _, f := range first {
 		f()
 	}
@@ -130,6 +122,23 @@ func (s *system) diesBeside(binary, at, log string, write func(), first ...func(
 			write()
 		}
 	}
+}
+
+// victim starts a relay that comes to harm at a point. It ends with ctx at the latest.
+func (s *system) victim(ctx context.Context, binary, at, log string, by crash.Harm, stderr io.Writer) (process *os.Process, dead <-chan error) {
+	s.t.Helper()
+	command := exec.CommandContext(ctx, binary, "run", "--listen=127.0.0.1:0")
+	command.Env = append(os.Environ(),
+		"ORDERS_DATABASE_URL="+s.config.DatabaseURL, "KAFKA_BROKERS="+strings.Join(s.config.Brokers, ","),
+		"TOPIC="+s.config.Topic, "RELAY_SLOT="+s.config.Slot, "RELAY_OUTBOX="+s.config.Outbox,
+		"CRASH_AT="+at, "CRASH_HITS="+log, "CRASH_BY="+string(by))
+	command.Stderr = stderr
+	if err := command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	return command.Process, ended
 }
 
 // provoke writes what leads to a point that ordinary traffic does not reach.

@@ -203,6 +203,9 @@ func (s *session) restore(ctx context.Context) error {
 			return fmt.Errorf("topic %s is new in the checkpoint", name)
 		}
 	}
+	if err := s.stillNoSlot(ctx); err != nil {
+		return err
+	}
 	if refusal := s.incomplete(found, s.slot != nil); refusal != nil {
 		return refusal
 	}

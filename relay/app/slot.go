@@ -60,6 +60,22 @@ func (s *session) attempt(ctx context.Context) error {
 	return nil
 }
 
+// stillNoSlot looks again, behind the checkpoint, for a slot that was not there at the start: another relay that was started at the same
+// time may have made it since. Its checkpoint without a slot would be taken for one whose slot was lost, which is refused for good.
+func (s *session) stillNoSlot(ctx context.Context) error {
+	if s.slot != nil {
+		return nil
+	}
+	_, err := wal.Inspect(ctx, s.database, s.config.Slot)
+	switch {
+	case errors.Is(err, wal.ErrNoSlot):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("slot %s was made meanwhile, by another relay", s.config.Slot)
+}
+
 // unusable refuses a slot from which nothing can be streamed.
 func (s *session) unusable(ctx context.Context, err error) error {
 	if !errors.Is(err, wal.ErrSlotUnusable) {

@@ -1,11 +1,21 @@
-// Package crash names the moments between two steps of the relay at which a crash is most telling, and in a program built
-// with the tag crashpoints dies there. Without the tag a point costs nothing and can do nothing.
+// Package crash names the moments between two steps of the relay at which a crash is most telling, and a program built with the
+// tag crashpoints dies there, or comes to another harm. Without the tag a point costs nothing and can do nothing.
 //
-// It exists for the tests that kill the relay inside a window too short to be hit by chance, and count the hits.
+// It exists for the tests that hit the relay inside a window too short to be met by chance, and count the hits.
 package crash
 
 // Point is a moment in the relay's work.
 type Point string
+
+// Harm is what happens to the process at a point.
+type Harm string
+
+// The harms.
+const (
+	Kill  Harm = "kill"  // it is gone
+	Pause Harm = "pause" // it stands still until somebody sends SIGCONT
+	Cut   Harm = "cut"   // each of its connections is broken, which is an error wherever it is used next
+)
 
 // The points, in the order in which a relay passes them.
 const (
