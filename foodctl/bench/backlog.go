@@ -239,16 +239,24 @@ func (b *backlog) drain(ctx context.Context) (err error) {
 	return nil
 }
 
-// confirmed asks whether the relay has acknowledged the filling. It is an error if nothing moves for long.
+// confirmed asks whether the relay has acknowledged the filling. It is an error if nothing moves for long: of a large transaction
+// nothing is acknowledged before its end, but the relay counts what it has published.
 func (b *backlog) confirmed() func(context.Context) (bool, error) {
 	var last int64
+	var events float64
 	moved := time.Now()
 	return func(ctx context.Context) (bool, error) {
 		_, at, err := b.slot(ctx, b.names.Slot)
 		if at != last {
 			last, moved = at, time.Now()
 		}
-		if err == nil && time.Since(moved) > patience {
+		if err != nil || time.Since(moved) <= patience {
+			return at >= int64(b.end), err
+		}
+		metrics, err := status.Scrape(ctx, b.relay.url)
+		if now := metrics.Sum("relay_published_events_total"); now > events {
+			events, moved = now, time.Now()
+		} else if err == nil {
 			err = fmt.Errorf("the relay has acknowledged %s of %s, and nothing for %s", outbox.LSN(at), b.end, patience)
 		}
 		return at >= int64(b.end), err

@@ -18,12 +18,17 @@ type Latency struct {
 	For   time.Duration // each, after a warm-up
 }
 
+// heat is the rate at which events flow first of all, for twice the time of a rate: a broker's code is not yet compiled, and compiling it
+// takes more of the processors than running it.
+const heat = 1000
+
 // warmUp is how long events flow before they count.
 const warmUp = 2 * time.Second
 
 // LatencyReport is what it came to.
 type LatencyReport struct {
 	Machine Machine       `json:"machine"`
+	WarmUp  RateLatency   `json:"warm_up"` // checked as well
 	Rates   []RateLatency `json:"rates"`
 	Void    bool          `json:"void"`
 }
@@ -62,8 +67,12 @@ func (c Latency) Run(ctx context.Context) (report LatencyReport, err error) {
 	if err := r.await(ctx, active); err != nil {
 		return report, err
 	}
+	if report.WarmUp, err = s.latency(ctx, r, 0, heat, 2*c.For); err != nil {
+		return report, err
+	}
+	report.Void = report.WarmUp.Void
 	for i, rate := range c.Rates {
-		l, err := s.latency(ctx, r, trial(i), rate, c.For)
+		l, err := s.latency(ctx, r, trial(i+1), rate, c.For)
 		if err != nil {
 			return report, fmt.Errorf("%g events/s: %w", rate, err)
 		}
@@ -144,6 +153,9 @@ func (r LatencyReport) Write(w io.Writer) error {
 			ms(&l.Commit.P50), ms(l.Commit.P99), percent)
 	}
 	lines = append(append(lines, t.lines()...), "")
+	if r.WarmUp.Void {
+		lines = append(lines, r.WarmUp.Check.lines("warm-up")...)
+	}
 	for _, l := range r.Rates {
 		lines = append(lines, l.Check.lines(fmt.Sprintf("check of %g/s", l.Rate))...)
 	}

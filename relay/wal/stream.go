@@ -31,11 +31,9 @@ const (
 	chunkBytes    = 256 << 10
 	chunksAhead   = 4 // decoded while the consumer is busy
 
-	// After a read of burstBytes, or while what is read was committed backlogAge ago, more is on its way. Then the next read waits
-	// for burstPause, in which it arrives: Postgres sends each row by itself, and who reads it at once is woken for each, and
-	// both pay for it. Clocks that differ by more cost an event up to burstPause, or a backlog what the pause would save.
+	// After a read of burstBytes, or while the stream is behind, more is on its way. Then the next read waits for burstPause, in which
+	// it arrives: Postgres sends each row by itself, and who reads it at once is woken for each, and both pay for it.
 	burstBytes = 4 << 10
-	backlogAge = 100 * time.Millisecond
 	burstPause = 250 * time.Microsecond
 
 	// tlsGather is how long a read goes on for what is right behind, on an encrypted connection: see gather. It is added to
@@ -79,6 +77,7 @@ type Stream struct {
 	replyAsked bool       // the server waits for a status update
 	size       int        // bytes of rows in asm.out
 	more       bool       // what the last read brought says that more is on its way
+	late       behind
 }
 
 // Open starts streaming the layout's tables from the slot, from where Postgres believes that it was acknowledged. The connection must have
@@ -306,7 +305,7 @@ func (s *Stream) deliver(ctx context.Context) error {
 	default:
 	}
 	chunk = s.asm.cut(chunk)
-	chunk.More, s.size = time.Since(s.asm.at) > backlogAge, 0
+	chunk.More, s.size = s.late.is(s.asm.at, time.Now()), 0
 	s.more = s.more || chunk.More
 	for {
 		select {
