@@ -140,7 +140,7 @@ func (m *meddler) requests(client, broker net.Conn, lost *atomic.Int64) {
 			lost.Store(int64(binary.BigEndian.Uint32(frame[8:])))
 		case delayed:
 			_ = client.Close()
-			time.Sleep(delay) // the fault itself: nothing waits for it
+			<-time.After(delay)
 		}
 		_, _ = broker.Write(frame) // that it has hung up is for answers to see
 	}

@@ -54,7 +54,7 @@ func inEachWindow(t *testing.T, by crash.Harm, then func(s *system, process *os.
 			}
 			hits, log := filepath.Join(t.TempDir(), "hits"), &transcript{to: t.Output()}
 			process, dead := s.victim(t.Context(), binary, string(point), hits, by, log)
-			t.Cleanup(func() { <-dead })
+			t.Cleanup(func() { <-dead }) //nolint:errcheck // it is killed
 			s.provoke(point)
 			s.wait("the relay to come to harm", func() bool {
 				if point != crash.IdleBefore {

@@ -141,8 +141,8 @@ func (s *session) hold(ctx context.Context, stream *wal.Stream) {
 		defer close(h.done)
 		err := stream.Run(ctx)
 		h.err = s.undecodable(err)
-		madeAnew := s.mends && s.layout.Own
-		if ctx.Err() == nil && !(madeAnew && errors.Is(err, wal.ErrPublicationAway)) {
+		expected := s.mends && s.layout.Own && errors.Is(err, wal.ErrPublicationAway)
+		if ctx.Err() == nil && !expected {
 			s.fail(h.err)
 		}
 	}()
