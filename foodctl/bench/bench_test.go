@@ -113,6 +113,9 @@ func TestEachBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if latency.Void || latency.WarmUp.Check.Events < heat {
+		t.Errorf("warm-up %+v, void %v", latency.WarmUp, latency.Void)
+	}
 	for _, l := range latency.Rates {
 		counted := l.Events == int(l.Rate) && l.Check.Events == int64(3*l.Rate)
 		if l.Void || !counted || l.Visible.P50 <= 0 || l.Visible.P50 > l.Visible.Max {

@@ -19,7 +19,7 @@ type Latency struct {
 }
 
 // heat is the rate at which events flow first of all, for twice the time of a rate: a broker's code is not yet compiled, and compiling it
-// takes more of the processors than running it.
+// takes a third of the time that it takes of the processors.
 const heat = 1000
 
 // warmUp is how long events flow before they count.
@@ -68,7 +68,7 @@ func (c Latency) Run(ctx context.Context) (report LatencyReport, err error) {
 		return report, err
 	}
 	if report.WarmUp, err = s.latency(ctx, r, 0, heat, 2*c.For); err != nil {
-		return report, err
+		return report, fmt.Errorf("warm-up: %w", err)
 	}
 	report.Void = report.WarmUp.Void
 	for i, rate := range c.Rates {

@@ -51,7 +51,7 @@ type sent struct {
 // not send was committed before the slot's beginning. The other way round, a row that came in between would be published
 // twice: out of the table and from the slot. It takes a publication that has been there all along.
 func (s *session) goOn(ctx context.Context, was checkpoint.Record, reason string) error {
-	if before := was.Source.Publication; before != "" && before != s.print {
+	if before := was.Source.Publication; before != "" && before != s.print && before != s.formerPrint {
 		return &checkpoint.Refusal{
 			Gate: checkpoint.GatePublication,
 			Found: fmt.Sprintf("the publication's fingerprint is %s, the checkpoint is of %s: slot %s will not send what was written in between",
@@ -192,6 +192,7 @@ func (s *session) note(h *ahead, m *wal.Message) {
 		h.end = max(h.end, m.LSN)
 	case wal.Idle:
 		h.end = max(h.end, m.LSN)
+	case wal.Hole: // which readAhead refuses
 	}
 }
 

@@ -127,7 +127,7 @@ func (s *system) diesBeside(binary, at, log string, write func(), first ...func(
 // victim starts a relay that comes to harm at a point. It ends with ctx at the latest.
 func (s *system) victim(ctx context.Context, binary, at, log string, by crash.Harm, stderr io.Writer) (process *os.Process, dead <-chan error) {
 	s.t.Helper()
-	command := exec.CommandContext(ctx, binary, "run", "--listen=127.0.0.1:0")
+	command := exec.CommandContext(ctx, binary, "run", "--listen=127.0.0.1:0", "--log-format=json", "--log-level=info")
 	command.Env = append(os.Environ(),
 		"ORDERS_DATABASE_URL="+s.config.DatabaseURL, "KAFKA_BROKERS="+strings.Join(s.config.Brokers, ","),
 		"TOPIC="+s.config.Topic, "RELAY_SLOT="+s.config.Slot, "RELAY_OUTBOX="+s.config.Outbox,

@@ -152,7 +152,7 @@ func (r *relay) look(ctx context.Context) (s *session, closeAll func(), err erro
 
 // compare is what a start does behind its fence (I7).
 func (s *session) compare(ctx context.Context, slot bool) (found string, err error) {
-	if s.print, err = wal.Fingerprint(ctx, s.database, s.layout); err != nil {
+	if s.print, s.formerPrint, err = wal.Fingerprint(ctx, s.database, s.layout); err != nil {
 		return "", err
 	}
 	if s.source, err = s.identify(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
 // limits bound a batch, which is one Kafka transaction.
@@ -78,6 +79,21 @@ func (p *pump) untilDue() time.Duration {
 	default:
 		return time.Hour
 	}
+}
+
+// idle takes a position below which there is nothing more to publish. One at or below the checkpoint says nothing: after
+// a reconnect the server decodes again from further back, and its keepalives go back with it. (I5: the checkpoint never
+// goes back.)
+func (p *pump) idle(m *wal.Message) error {
+	switch {
+	case m.LSN <= p.at.End:
+	case p.resume != nil && m.LSN > p.resume.Commit:
+		return p.lost(m.LSN)
+	case p.resume == nil:
+		p.at.End = m.LSN
+		p.asked = p.asked || m.Asked
+	}
+	return nil
 }
 
 func (p *pump) idleAhead() bool {

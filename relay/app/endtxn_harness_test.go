@@ -72,17 +72,23 @@ func meddled(t *testing.T, turn ...string) (m *meddler, relays, direct string) {
 	return m, at[3], at[0]
 }
 
-// next is what is done to the next EndTxn.
+// next is what is to be done to the next EndTxn.
 func (m *meddler) next() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fault := m.turn[0]
 	m.turn = append(m.turn[1:], fault)
-	m.met[fault]++
 	return fault
 }
 
-// times is how often a fault was met.
+// did counts a fault that has happened.
+func (m *meddler) did(fault string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.met[fault]++
+}
+
+// times is how often a fault has happened.
 func (m *meddler) times(fault string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,6 +141,7 @@ func (m *meddler) requests(client, broker net.Conn, lost *atomic.Int64) {
 		switch fault {
 		case requestLost:
 			_, _ = client.Close(), broker.Close()
+			m.did(fault)
 			return
 		case responseLost:
 			lost.Store(int64(binary.BigEndian.Uint32(frame[8:])))
@@ -142,7 +149,9 @@ func (m *meddler) requests(client, broker net.Conn, lost *atomic.Int64) {
 			_ = client.Close()
 			<-time.After(delay)
 		}
-		_, _ = broker.Write(frame) // that it has hung up is for answers to see
+		if _, err := broker.Write(frame); err == nil && fault == delayed { // an error is for answers to see
+			m.did(fault)
+		}
 	}
 }
 
@@ -152,7 +161,11 @@ func (m *meddler) answers(client, broker net.Conn, lost *atomic.Int64) {
 	defer broker.Close()
 	for {
 		frame, err := readFrame(broker)
-		if err != nil || int64(binary.BigEndian.Uint32(frame[4:])) == lost.Load() {
+		if err != nil {
+			return
+		}
+		if int64(binary.BigEndian.Uint32(frame[4:])) == lost.Load() {
+			m.did(responseLost)
 			return
 		}
 		if _, err := client.Write(frame); err != nil {

@@ -18,17 +18,13 @@ func TestCommitsThatNobodyKnowsOf_I4(t *testing.T) {
 	s := setupOn(t, testenv.Orders(t), direct)
 	s.config.Brokers = []string{relays}
 	s.start()
-	const rounds = 3 // some 6 of each
-	s.wait("each fault to be met", func() bool {
+	const each = 4
+	s.wait("each fault to happen", func() bool {
 		s.write(1, 2)
-		return m.times(none) >= 3*rounds
+		return min(m.times(requestLost), m.times(responseLost), m.times(delayed)) >= each
 	})
 	s.published()
 	for _, fault := range []string{requestLost, responseLost, delayed} {
-		if n := m.times(fault); n < 2*(rounds-1) {
-			t.Errorf("%s: %d times", fault, n)
-		} else {
-			t.Logf("%s: %d times", fault, n)
-		}
+		t.Logf("%s: %d times", fault, m.times(fault))
 	}
 }

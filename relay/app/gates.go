@@ -144,6 +144,9 @@ func (s *session) observe(ctx context.Context) (checkpoint.Observed, error) {
 		Source:     s.position(),
 		SlotUsable: slot.Usable, SlotStatus: slot.Status, Confirmed: slot.Confirmed, Flushed: slot.Flushed,
 	}
+	if s.cp.Source.Publication == s.formerPrint {
+		now.Source.Publication = s.formerPrint
+	}
 	if now.Source.Timeline != s.cp.Source.Timeline {
 		if err := s.switchPoint(ctx, &now); err != nil {
 			return now, err

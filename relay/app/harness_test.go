@@ -108,8 +108,13 @@ func (s *system) start() (r *relay, stop func() error) {
 
 // ending runs a relay until it ends by itself, and returns its error.
 func (s *system) ending() <-chan error {
-	r, ended := s.relay(), make(chan error, 1)
-	go func() { ended <- r.supervise(s.t.Context(), s.t.Context()) }()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 2*time.Minute)
+	r, ended, finished := s.relay(), make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(finished)
+		ended <- r.supervise(ctx, ctx)
+	}()
+	s.t.Cleanup(func() { cancel(); <-finished })
 	return ended
 }
 

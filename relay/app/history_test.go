@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -80,6 +81,16 @@ var harms = []harm{
 		s.write(2, 1) // published to nobody
 		s.exec("CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert')")
 	}, checkpoint.GatePublication, true},
+	{"table taken out of the publication and put back", func(s *system) {
+		s.exec("ALTER PUBLICATION outbox DROP TABLE outbox")
+		s.write(2, 1) // published to nobody
+		s.exec("ALTER PUBLICATION outbox ADD TABLE outbox")
+	}, checkpoint.GatePublication, true},
+	{"publication that published nothing for a while", func(s *system) {
+		s.exec("ALTER PUBLICATION outbox SET (publish = '')")
+		s.write(2, 1) // published to nobody
+		s.exec("ALTER PUBLICATION outbox SET (publish = 'insert')")
+	}, checkpoint.GatePublication, true},
 	{"published event gone from the table", func(s *system) {
 		s.exec("DELETE FROM outbox WHERE id::text = ANY ($1)", s.checkpoint().Last())
 	}, checkpoint.GateCanary, false},
@@ -152,6 +163,10 @@ func TestPublicationChangedUnderARunningRelayIsRefused_I7(t *testing.T) {
 			var refusal *checkpoint.Refusal
 			return errors.As(err, &refusal) && refusal.Gate == checkpoint.GatePublication
 		}},
+		"changed and back": {"ALTER PUBLICATION outbox DROP TABLE outbox; ALTER PUBLICATION outbox ADD TABLE outbox", func(err error) bool {
+			var refusal *checkpoint.Refusal
+			return errors.As(err, &refusal) && refusal.Gate == checkpoint.GatePublication
+		}},
 		"gone": {"DROP PUBLICATION outbox", func(err error) bool { return errors.Is(err, wal.ErrPublication) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,6 +181,29 @@ func TestPublicationChangedUnderARunningRelayIsRefused_I7(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Recovered from the table, the events that were not sent would stand behind those that were written after them.
+func TestNothingIsPublishedBehindAHole_I3(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	order := uuid.New()
+	ended := s.ending()
+	s.tx(s.db, s.events(order, 1, 1))
+	s.published()
+	s.exec("DROP PUBLICATION outbox")
+	s.tx(s.db, s.events(order, 2, 1))
+	s.exec("CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert')")
+	s.tx(s.db, s.events(order, 3, 1))
+	s.refused(<-ended, checkpoint.GatePublication)
+	if n := len(s.messages()); n != 1 {
+		t.Errorf("%d events are published, want 1", n)
+	}
+	s.config.Reason = "test"
+	if err := s.relay().recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.published()
 }
 
 func TestOpenedGateIsPassedOnceAndRecorded_I7(t *testing.T) {

@@ -143,6 +143,7 @@ func (s *session) commitLoad(ctx context.Context) (err error) {
 // slot must not be dropped.
 func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *backlog.Reader, error) {
 	s.release()
+	s.remakes = false
 	if err := s.poll(ctx); err != nil {
 		return 0, nil, err
 	}

@@ -99,7 +99,10 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 		s.metrics.seen.count(ctx, conn)
 	}
 	if s.settled.Load() {
-		if err := s.samePublication(ctx, conn); err != nil {
+		switch err := s.samePublication(ctx, conn); {
+		case errors.Is(err, errPublicationChanged), errors.Is(err, wal.ErrPublication):
+			s.fail(err)
+		case err != nil:
 			return err
 		}
 	}
@@ -115,19 +118,16 @@ func (s *session) look(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// samePublication ends the session when its publication was changed: rows may be published to nobody. The next session refuses to
-// go on.
+// errPublicationChanged ends a session: rows may have been published to nobody. The next one refuses to go on.
+var errPublicationChanged = errors.New("the publication was changed")
+
+// samePublication returns errPublicationChanged, or wal.ErrPublication, unless the publication is the one that the session began with.
 func (s *session) samePublication(ctx context.Context, conn *pgx.Conn) error {
-	now, err := wal.Fingerprint(ctx, conn, s.layout)
-	switch {
-	case errors.Is(err, wal.ErrPublication):
-		s.fail(err)
-	case err == nil && now != s.print:
-		s.fail(fmt.Errorf("publication %s was changed", s.layout.Publication))
-	default:
-		return err
+	now, _, err := wal.Fingerprint(ctx, conn, s.layout)
+	if err == nil && now != s.print {
+		return errPublicationChanged
 	}
-	return nil
+	return err
 }
 
 // held says whether the log that the slot holds back is within bounds.

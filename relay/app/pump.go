@@ -56,6 +56,10 @@ type pump struct {
 	takenAt time.Time // when the last chunk was worked through
 	more    bool      // it said that more was to come
 
+	// hole is asked whether to go on where the server begins to leave changes out: what comes behind them must not be published before
+	// it is known that it may be. Once an operator has let it, the server says it again at each start that reads the same log.
+	hole func(context.Context) error
+
 	idleSince time.Time // when at.End first was ahead of the checkpoint with nothing to publish; zero if it is not
 	asked     bool      // the server waits for an acknowledgement
 }
@@ -150,6 +154,8 @@ func (p *pump) take(ctx context.Context, chunk []wal.Message) error {
 			p.end(m)
 		case wal.Idle:
 			err = p.idle(m)
+		case wal.Hole:
+			err = p.hole(ctx)
 		}
 		if err != nil {
 			return err
@@ -226,21 +232,6 @@ func (p *pump) end(m *wal.Message) {
 		p.at = checkpoint.Position{End: max(p.at.End, m.LSN)}
 	}
 	p.tx.open = false
-}
-
-// idle takes a position below which there is nothing more to publish. One at or below the checkpoint says nothing: after
-// a reconnect the server decodes again from further back, and its keepalives go back with it. (I5: the checkpoint never
-// goes back.)
-func (p *pump) idle(m *wal.Message) error {
-	switch {
-	case m.LSN <= p.at.End:
-	case p.resume != nil && m.LSN > p.resume.Commit:
-		return p.lost(m.LSN)
-	case p.resume == nil:
-		p.at.End = m.LSN
-		p.asked = p.asked || m.Asked
-	}
-	return nil
 }
 
 // endIf has the batch committed, or the position alone if there is no batch, with a checkpoint that says where it leads.

@@ -35,7 +35,7 @@ func (s *session) recover(ctx context.Context) error {
 	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
 	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
 	defer cancel()
-	s.mends = true
+	s.mends, s.remakes = true, s.layout.Own
 	err := s.lock(ctx, func(context.Context) error { return s.poll(waiting) })
 	if errors.Is(err, wal.ErrSlotUnusable) {
 		err = s.lost(ctx, err)

@@ -60,10 +60,13 @@ type session struct {
 	settled  atomic.Bool              // print will not change any more, and events are published by it
 	topics   map[string]publish.Topic // that events are in; where rows are routed, those that are known so far
 	asked    []string                 // names that were looked up before the fence
-	mends    bool                     // an operator has said to mend what hangs, or cannot be read on
+	mends    bool                     // an operator has said to end what hangs
 	slot     *held                    // nil while there is no slot
 	producer *publish.Producer
 	cp       checkpoint.Record
+
+	formerPrint string // print as the first relays made it
+	remakes     bool   // the slot that is held is about to be made anew, whatever its log holds
 }
 
 // run goes through the start protocol and pumps until intake ends. The order of the steps is the proof (I6):
@@ -157,7 +160,7 @@ func until(ctx, intake context.Context) (context.Context, func()) {
 
 // fence takes the transactional id over.
 func (s *session) fence(ctx context.Context) (err error) {
-	if s.print, err = wal.Fingerprint(ctx, s.database, s.layout); err != nil {
+	if s.print, s.formerPrint, err = wal.Fingerprint(ctx, s.database, s.layout); err != nil {
 		return err
 	}
 	if err := s.inspect(ctx); err != nil {
@@ -241,6 +244,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 		<-pruned
 	}()
 	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
+	p.hole = func(ctx context.Context) error { return s.samePublication(ctx, s.database) }
 	err := p.run(ctx, intake)
 	if err != nil && (p.batch.events > 0 || len(p.ending) > 0) {
 		s.metrics.broken(err)

@@ -132,17 +132,17 @@ type held struct {
 	err    error // why it ended, once done is closed
 }
 
-// hold runs the stream until release, which outlives the start. The stream's own end is the session's, unless the session is
-// about to make the slot anew because of it.
+// hold runs the stream until release, which outlives the start. The stream's own end is the session's, but for a log that cannot be
+// read on, of a slot that is about to be made anew.
 func (s *session) hold(ctx context.Context, stream *wal.Stream) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	remakes := s.remakes
 	h := &held{Stream: stream, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
 		err := stream.Run(ctx)
 		h.err = s.undecodable(err)
-		expected := s.mends && s.layout.Own && errors.Is(err, wal.ErrPublicationAway)
-		if ctx.Err() == nil && !expected {
+		if expected := remakes && errors.Is(err, wal.ErrPublicationAway); ctx.Err() == nil && !expected {
 			s.fail(h.err)
 		}
 	}()
@@ -159,14 +159,14 @@ func (s *session) undecodable(err error) error {
 
 // hole is the refusal of a slot that does not send all that was written.
 func (s *session) hole(said string) *checkpoint.Refusal {
-	remedy := "Run: relay recover --reason '...'"
+	remedy := "Make the publication if it is not there, then run: relay recover --reason '...'"
 	if !s.layout.Own {
 		remedy = "If a connector has the slot, let it run on until confirmed_flush_lsn has passed the publication; else only the table can have it: " +
 			"SELECT pg_drop_replication_slot('" + s.config.Slot + "'), and with relay.order.by run: relay recover --reason '...'"
 	}
 	return &checkpoint.Refusal{
 		Gate: checkpoint.GatePublication,
-		Found: fmt.Sprintf("slot %s cannot send what was written before publication %s was made (%s)",
+		Found: fmt.Sprintf("slot %s cannot send what was written while publication %s was not there (%s)",
 			s.config.Slot, s.layout.Publication, said),
 		Remedy: remedy,
 	}

@@ -189,15 +189,15 @@ func (s *source) publication(ctx context.Context) Finding {
 		return unusable("it is for all tables, or all of a schema", drop, create, recoverAfterThis)
 	case publishes != "insert":
 		return unusable("it publishes "+publishes+", want insert alone: pruning must not reach the stream",
-			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert');", name))
+			fmt.Sprintf("ALTER PUBLICATION %s SET (publish = 'insert');", name), recoverAfterThis)
 	case !slices.Equal(tables, s.Layout.Names()):
-		return unusable(fmt.Sprintf("it holds the tables %v, want %v alone", tables, s.Layout.Names()), narrow)
+		return unusable(fmt.Sprintf("it holds the tables %v, want %v alone", tables, s.Layout.Names()), narrow, recoverAfterThis)
 	case filter != "":
 		return unusable("it leaves rows out: "+filter, narrow, recoverAfterThis)
 	case len(hidden) > 0:
-		return unusable("it leaves the column "+strings.Join(hidden, ", ")+" out", narrow)
+		return unusable("it leaves the column "+strings.Join(hidden, ", ")+" out", narrow, recoverAfterThis)
 	}
-	fingerprint, err := wal.Fingerprint(ctx, s.conn, s.Layout) // what a relay asks
+	fingerprint, _, err := wal.Fingerprint(ctx, s.conn, s.Layout) // what a relay asks
 	if errors.Is(err, wal.ErrPublication) {
 		return unusable(err.Error(), drop, create, recoverAfterThis)
 	}

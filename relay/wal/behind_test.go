@@ -3,32 +3,54 @@ package wal
 import (
 	"testing"
 	"time"
+
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
-func TestStreamIsBehindByItsOwnClock(t *testing.T) {
+// How late a transaction is, is the server's to say: its clock may be another one.
+func TestStreamIsBehindByTheServersClock(t *testing.T) {
 	t.Parallel()
-	for _, apart := range []time.Duration{0, 40 * time.Millisecond, -time.Hour} {
-		var b behind
-		now := time.Now()
-		arrives := func(after time.Duration) bool {
-			now = now.Add(10 * time.Millisecond)
-			return b.is(now.Add(-apart-after), now)
-		}
-		for range 100 * 60 { // a clock that is ahead is not believed at once: it might be a backlog
-			arrives(2 * time.Millisecond)
-		}
-		for _, late := range []time.Duration{2 * time.Millisecond, backlogAge} {
-			if arrives(late) {
-				t.Errorf("clocks %v apart: behind by %v", apart, late)
+	committed := postgresTime(1)
+	const body = 5 // where a frame's begins
+	for name, tt := range map[string]struct {
+		sent time.Duration // after the commit
+		then [][]byte
+		want bool
+	}{
+		"at once":                   {sent: time.Millisecond},
+		"late":                      {sent: backlogAge + time.Millisecond, want: true},
+		"late, and nothing follows": {sent: time.Minute, then: [][]byte{keepalive(30, false)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &Stream{asm: assembler{decode: decoder{layout: layout.Own()}}}
+			messages := [][]byte{
+				xlogSent(committed.Add(tt.sent), beginMessage(10, 1)), xlogSent(committed.Add(tt.sent), commitMessage(10, 20)),
 			}
-		}
-		for range 100 * 600 { // ten minutes of backlog do not become the measure
-			if !arrives(time.Second) {
-				t.Fatalf("clocks %v apart: a second late is not behind", apart)
+			for _, m := range append(messages, tt.then...) {
+				if err := s.copyData(m[body:]); err != nil {
+					t.Fatal(err)
+				}
 			}
+			if got := s.behind(s.asm.cut(new(Chunk))); got != tt.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestHoleStandsInFrontOfWhatComesBehindIt(t *testing.T) {
+	t.Parallel()
+	server, r := converse(t)
+	notice := append([]byte("SWARNING\x00C55000\x00Mskipped loading publication\x00"), 0)
+	server.send(xlog(beginMessage(10, 1)), xlog(commitMessage(10, 20)), frame('N', notice), xlog(beginMessage(30, 1)), xlog(commitMessage(30, 40)))
+	want := []Kind{Begin, Commit, Hole, Begin, Commit}
+	for i := range want {
+		if m := r.next(); m.Kind != want[i] {
+			t.Fatalf("message %d is of kind %d, want %d", i, m.Kind, want[i])
 		}
-		if arrives(2 * time.Millisecond) {
-			t.Errorf("clocks %v apart: still behind when it has caught up", apart)
-		}
+	}
+	if got := r.Skipped(); got != "skipped loading publication" {
+		t.Errorf("got %q", got)
 	}
 }

@@ -3,6 +3,7 @@ package wal
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -84,8 +85,13 @@ func frame(kind byte, body []byte) []byte {
 }
 
 // xlog is a pgoutput message on its way in a CopyData message.
-func xlog(message []byte) []byte {
-	return frame('d', append(append([]byte{'w'}, make([]byte, 24)...), message...))
+func xlog(message []byte) []byte { return xlogSent(time.Time{}, message) }
+
+// xlogSent is one that the server sent at a time.
+func xlogSent(at time.Time, message []byte) []byte {
+	header := append([]byte{'w'}, make([]byte, 16)...)
+	header = binary.BigEndian.AppendUint64(header, uint64(at.UnixMicro()-postgresTime(0).UnixMicro()))
+	return frame('d', append(header, message...))
 }
 
 func keepalive(end outbox.LSN, asked bool) []byte {

@@ -11,12 +11,13 @@ import (
 type Kind uint8
 
 // A transaction arrives as Begin, its Inserts and Commit, with no other transaction between them. Idle stands between
-// transactions.
+// transactions. Hole stands where the server begins to leave changes out, see Stream.Skipped.
 const (
 	Begin Kind = iota + 1
 	Insert
 	Commit
 	Idle
+	Hole
 )
 
 // Message is one step of the stream.
@@ -125,6 +126,11 @@ func (a *assembler) idle(walEnd outbox.LSN, asked bool) {
 	if !a.inTx {
 		a.out = append(a.out, Message{Kind: Idle, LSN: walEnd, Asked: asked})
 	}
+}
+
+// hole takes the news that changes are left out. A row that is held back may stand behind it: nothing is lost by asking earlier.
+func (a *assembler) hole() {
+	a.out = append(a.out, Message{Kind: Hole})
 }
 
 func (a *assembler) release(last bool) {

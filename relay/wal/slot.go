@@ -57,31 +57,39 @@ const inspectPublication = `
 SELECT p.pubinsert AND NOT (p.pubupdate OR p.pubdelete OR p.pubtruncate OR p.puballtables)
          AND array_agg(concat_ws('.', n.nspname, c.relname) ORDER BY n.nspname, c.relname) = $2 AND bool_and(r.prqual IS NULL)
          AND NOT EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid),
+       concat_ws('|', p.oid, p.xmin, p.pubviaroot, string_agg(concat_ws(' ', r.oid, r.xmin, r.prrelid, r.prattrs), ',' ORDER BY r.prrelid)),
        concat_ws('|', p.oid, p.pubviaroot, string_agg(concat_ws(' ', r.prrelid, r.prattrs), ',' ORDER BY r.prrelid))
 FROM pg_publication p
 LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
 LEFT JOIN pg_class c ON c.oid = r.prrelid
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.pubname = $1
-GROUP BY p.oid, p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.puballtables`
+GROUP BY p.oid, p.xmin, p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.puballtables`
 
 // ErrPublication means that the publication is not one that the relay can trust to be complete.
 var ErrPublication = errors.New("the publication must exist, hold the outbox tables and nothing else, publish inserts only and filter no rows")
 
 // Fingerprint identifies what the layout's publication lets through: which tables, which columns, no filter. A publication that was
-// dropped and made again has another fingerprint, because rows written in between were published to nobody.
-func Fingerprint(ctx context.Context, conn *pgx.Conn, l *layout.Layout) (string, error) {
+// changed has another fingerprint, also when the change was undone, because rows written in between were published to nobody: it holds
+// the transactions that the catalog's rows are of.
+//
+// former is the fingerprint as the first relays made it, to know theirs by.
+func Fingerprint(ctx context.Context, conn *pgx.Conn, l *layout.Layout) (now, former string, err error) {
 	var (
-		sound bool
-		parts string
+		sound          bool
+		parts, formers string
 	)
-	err := conn.QueryRow(ctx, inspectPublication, l.Publication, l.Names()).Scan(&sound, &parts)
+	err = conn.QueryRow(ctx, inspectPublication, l.Publication, l.Names()).Scan(&sound, &parts, &formers)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && !sound {
 		err = ErrPublication
 	}
 	if err != nil {
-		return "", fmt.Errorf("publication %s: %w", l.Publication, err)
+		return "", "", fmt.Errorf("publication %s: %w", l.Publication, err)
 	}
-	sum := sha256.Sum256([]byte(parts))
-	return hex.EncodeToString(sum[:8]), nil
+	return digest(parts), digest(formers), nil
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:8])
 }

@@ -142,12 +142,14 @@ func TestInspectTellsASlotThatIsNotOurs(t *testing.T) {
 func TestFingerprintChangesWithWhatThePublicationLetsThrough_I7(t *testing.T) {
 	t.Parallel()
 	s := setupWithoutSlot(t)
+	var former []string
 	fingerprint := func() string {
 		t.Helper()
-		got, err := Fingerprint(t.Context(), s.db, layout.Own())
+		got, was, err := Fingerprint(t.Context(), s.db, layout.Own())
 		if err != nil {
 			t.Fatal(err)
 		}
+		former = append(former, was)
 		return got
 	}
 	all := fingerprint()
@@ -160,6 +162,22 @@ func TestFingerprintChangesWithWhatThePublicationLetsThrough_I7(t *testing.T) {
 	s.exec("CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert')")
 	if again := fingerprint(); listed == all || again == all || again == listed {
 		t.Errorf("got %s, %s with a column list, %s made anew", all, listed, again)
+	}
+	for _, undone := range []string{
+		"ALTER PUBLICATION outbox DROP TABLE outbox; ALTER PUBLICATION outbox ADD TABLE outbox",
+		"ALTER PUBLICATION outbox SET (publish = ''); ALTER PUBLICATION outbox SET (publish = 'insert')",
+		"ALTER PUBLICATION outbox SET TABLE outbox WHERE (version > 1); ALTER PUBLICATION outbox SET TABLE outbox",
+	} {
+		before := fingerprint()
+		for statement := range strings.SplitSeq(undone, ";") { // each a transaction
+			s.exec(statement)
+		}
+		if after := fingerprint(); after == before {
+			t.Errorf("%s: not seen", undone)
+		}
+	}
+	if former[0] == former[2] || former[3] != former[len(former)-1] {
+		t.Errorf("as the first relays made it: %v", former)
 	}
 }
 
@@ -180,7 +198,7 @@ func TestPublicationThatMayBeIncompleteIsRefused_I7(t *testing.T) {
 			t.Parallel()
 			s := setupWithoutSlot(t)
 			s.exec(change)
-			if got, err := Fingerprint(t.Context(), s.db, layout.Own()); !errors.Is(err, ErrPublication) {
+			if got, _, err := Fingerprint(t.Context(), s.db, layout.Own()); !errors.Is(err, ErrPublication) {
 				t.Errorf("got %s, %v", got, err)
 			}
 		})

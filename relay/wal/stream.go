@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -34,6 +33,9 @@ const (
 	// After a read of burstBytes, or while the stream is behind, more is on its way. Then the next read waits for burstPause, in which
 	// it arrives: Postgres sends each row by itself, and who reads it at once is woken for each, and both pay for it.
 	burstBytes = 4 << 10
+	// backlogAge is from when on the stream is behind: how long after its commit the server has sent a transaction. Higher: what piles
+	// up while the machine is busy is published in crumbs, which keeps it busy. Lower: pauses where there is no backlog.
+	backlogAge = 15 * time.Millisecond
 	burstPause = 250 * time.Microsecond
 
 	// tlsGather is how long a read goes on for what is right behind, on an encrypted connection: see gather. It is added to
@@ -77,7 +79,7 @@ type Stream struct {
 	replyAsked bool       // the server waits for a status update
 	size       int        // bytes of rows in asm.out
 	more       bool       // what the last read brought says that more is on its way
-	late       behind
+	sentAt     time.Time  // when the last message of pgoutput was sent, by the server's clock, as commit times are
 }
 
 // Open starts streaming the layout's tables from the slot, from where Postgres believes that it was acknowledged. The connection must have
@@ -194,7 +196,7 @@ func (s *Stream) Confirm(lsn outbox.LSN) {
 }
 
 // Run reads until the context ends or the connection breaks, then sends a last status update if it can and closes the
-// connection, which frees the slot. Its error is never nil.
+// connection, which frees the slot. Its error is never nil; it wraps ErrPublicationAway where the log cannot be read on.
 func (s *Stream) Run(ctx context.Context) error {
 	defer s.conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
@@ -231,103 +233,4 @@ func (s *Stream) run(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
-}
-
-func (s *Stream) message(kind byte, body []byte) error {
-	switch kind {
-	case 'd': // CopyData
-		return s.copyData(body)
-	case 'E':
-		return publicationError(serverError(body))
-	case 'c': // CopyDone: the server ends the stream, as it does when it shuts down
-		return errors.New("the server ended the stream")
-	case 'N':
-		return s.notice(body)
-	case 'S': // a parameter
-		return nil
-	default:
-		return fmt.Errorf("unexpected protocol message %q", kind)
-	}
-}
-
-// notice remembers that the server leaves changes out, because the publication was not there when they were made. Postgres 18
-// and later say so, earlier ones end the stream.
-func (s *Stream) notice(body []byte) error {
-	var m pgproto3.NoticeResponse
-	if err := m.Decode(body); err != nil {
-		return fmt.Errorf("notice: %w", err)
-	}
-	if m.Code == "55000" { // object_not_in_prerequisite_state
-		s.skipped.Store(&m.Message)
-	}
-	return nil
-}
-
-// Skipped is what the server has said about changes that it left out; empty for nothing.
-func (s *Stream) Skipped() string {
-	if said := s.skipped.Load(); said != nil {
-		return *said
-	}
-	return ""
-}
-
-func (s *Stream) copyData(b []byte) error {
-	if len(b) == 0 {
-		return errTruncated
-	}
-	switch b[0] {
-	case pglogrepl.XLogDataByteID:
-		const header = 24 // positions and a clock, which are not ours to acknowledge
-		if len(b) < 1+header {
-			return fmt.Errorf("XLogData: %w", errTruncated)
-		}
-		s.size += len(b)
-		return s.asm.data(b[1+header:])
-	case pglogrepl.PrimaryKeepaliveMessageByteID:
-		k, err := pglogrepl.ParsePrimaryKeepaliveMessage(b[1:])
-		if err != nil {
-			return err
-		}
-		s.replyAsked = s.replyAsked || k.ReplyRequested
-		s.asm.idle(outbox.LSN(k.ServerWALEnd), k.ReplyRequested)
-		return nil
-	default:
-		return fmt.Errorf("unknown replication message %q", b[0])
-	}
-}
-
-// deliver hands the chunk over. While the consumer is busy it keeps the connection alive: Postgres would take a relay
-// that waits for Kafka for a dead one.
-func (s *Stream) deliver(ctx context.Context) error {
-	chunk := new(Chunk)
-	select {
-	case chunk = <-s.free:
-	default:
-	}
-	chunk = s.asm.cut(chunk)
-	chunk.More, s.size = s.late.is(s.asm.at, time.Now()), 0
-	s.more = s.more || chunk.More
-	for {
-		select {
-		case s.chunks <- chunk:
-			return nil
-		default:
-		}
-		timer := time.NewTimer(time.Until(s.statusDue()))
-		select {
-		case s.chunks <- chunk:
-			timer.Stop()
-			return nil
-		case <-s.wake:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := s.sendStatusIfDue(); err != nil {
-			return err
-		}
-	}
 }
