@@ -32,8 +32,11 @@ func TestStreamIsBehindByTheServersClock(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := s.behind(s.asm.cut(new(Chunk))); got != tt.want {
+			if got := s.behind(s.asm.cut(new(Chunk)).Messages); got != tt.want {
 				t.Errorf("got %v", got)
+			}
+			if got := s.behind(nil); got != (tt.sent > backlogAge) {
+				t.Errorf("behind a row that is held back: got %v", got)
 			}
 		})
 	}

@@ -78,9 +78,13 @@ func (s *Stream) copyData(b []byte) error {
 	}
 }
 
-// behind says whether more is on its way behind a chunk. It is not behind a keepalive: the server has nothing more to send.
-func (s *Stream) behind(chunk *Chunk) bool {
-	return chunk.Messages[len(chunk.Messages)-1].Kind != Idle && s.sentAt.Sub(s.asm.at) > backlogAge
+// behind says whether more is on its way behind messages, which are none where one large row is held back. It is not behind a
+// keepalive: the server has nothing more to send.
+func (s *Stream) behind(messages []Message) bool {
+	if n := len(messages); n > 0 && messages[n-1].Kind == Idle {
+		return false
+	}
+	return s.sentAt.Sub(s.asm.at) > backlogAge
 }
 
 // deliver hands the chunk over. While the consumer is busy it keeps the connection alive: Postgres would take a relay
@@ -92,7 +96,7 @@ func (s *Stream) deliver(ctx context.Context) error {
 	default:
 	}
 	chunk = s.asm.cut(chunk)
-	chunk.More, s.size = s.behind(chunk), 0
+	chunk.More, s.size = s.behind(chunk.Messages), 0
 	s.more = s.more || chunk.More
 	for {
 		select {
