@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,6 +20,10 @@ import (
 func TestPausedInEachWindow_I4_I6(t *testing.T) {
 	t.Parallel()
 	inEachWindow(t, crash.Pause, func(s *system, process *os.Process, log *transcript) {
+		s.wait("the relay to stand still", func() bool {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process.Pid))
+			return err == nil && bytes.Contains(stat, []byte(") T "))
+		})
 		s.start()
 		s.write(3, 2)
 		s.published()
