@@ -65,6 +65,17 @@ func TestRowsAreDeletedOnlyBehindTheCheckpoint_I5(t *testing.T) {
 	if n, err := s.pruneTable(soon, s.layout.Tables[0]); err == nil || n != 0 {
 		t.Fatalf("%d rows deleted, %v, before the checkpoint has come to them", n, err)
 	}
+	waiting := func() bool { // with its snapshot taken
+		f.t.Helper()
+		var waits bool
+		err := f.db.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+			AND application_name = 'relay-watch' AND state = 'idle in transaction' AND backend_xmin IS NOT NULL)`).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return waits
+	}
+	f.wait("the first to be gone", func() bool { return !waiting() })
 	type outcome struct {
 		deleted int64
 		err     error
@@ -74,12 +85,7 @@ func TestRowsAreDeletedOnlyBehindTheCheckpoint_I5(t *testing.T) {
 		n, err := s.pruneTable(t.Context(), s.layout.Tables[0])
 		done <- outcome{n, err}
 	}()
-	f.wait("it to wait for the checkpoint", func() bool {
-		var waiting bool
-		err := f.db.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name = 'relay-watch' AND state = 'idle in transaction')`).Scan(&waiting)
-		return err == nil && waiting
-	})
+	f.wait("it to wait for the checkpoint", waiting)
 	f.exec(insertOld, "second", 2*time.Hour) // committed since
 	if got := f.rows(); len(got) != 2 {
 		t.Fatalf("the table has %v, want both rows", got)
