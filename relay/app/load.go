@@ -20,6 +20,9 @@ import (
 // slotFree is how long the slot of a relay that is gone may be in use: longer than wal_sender_timeout.
 const slotFree = 7 * time.Second
 
+// errSlotMade ends a session that found no slot, or has let go of its own.
+var errSlotMade = errors.New("the slot was made meanwhile, by another relay")
+
 // load fills the topic up from the outbox table: the one way to begin, and to come back from a lost slot, a lost topic or
 // a restored database. It ends with a slot that is held and a checkpoint from which to stream.
 //
@@ -144,7 +147,10 @@ func (s *session) commitLoad(ctx context.Context) (err error) {
 func (s *session) remakeSlot(ctx context.Context, reason string) (outbox.LSN, *backlog.Reader, error) {
 	s.release()
 	s.remakes = false
-	if err := s.poll(ctx); err != nil {
+	// Ours is free in a moment. One that another relay has made meanwhile is not: to wait for that is to stand by.
+	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, errSlotMade)
+	defer cancel()
+	if err := s.poll(waiting); err != nil {
 		return 0, nil, err
 	}
 	conn, err := s.replication(ctx)
@@ -203,7 +209,7 @@ func (s *session) dropSlot(ctx context.Context, conn *pgconn.PgConn) error {
 	case err != nil:
 		return err
 	case !s.layout.Own && slot.Usable:
-		return fmt.Errorf("slot %s was made meanwhile, by another relay", s.config.Slot) // its log may be the only copy of rows
+		return errSlotMade // its log may be the only copy of rows
 	}
 	return wal.DropSlot(ctx, conn, s.config.Slot)
 }

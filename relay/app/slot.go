@@ -73,7 +73,7 @@ func (s *session) stillNoSlot(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("slot %s was made meanwhile, by another relay", s.config.Slot)
+	return errSlotMade
 }
 
 // unusable refuses a slot from which nothing can be streamed.
