@@ -58,15 +58,7 @@ func TestKilledInEachWindow_I3_I4_I5_I6(t *testing.T) {
 // killedAt lets relays die at a point, at its first and at a later hit, and returns how often one did.
 func killedAt(t *testing.T, binary string, point crash.Point) (hits int) {
 	t.Helper()
-	s := setup(t)
-	s.write(20, 2)
-	if !slices.Contains(first, point) {
-		_, stop := s.start()
-		s.published()
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := setupBefore(t, point)
 	log := filepath.Join(t.TempDir(), "hits")
 	for _, at := range []string{string(point), string(point) + ":2"} {
 		if strings.HasSuffix(at, ":2") && !slices.Contains(recurring, point) {
@@ -80,6 +72,22 @@ func killedAt(t *testing.T, binary string, point crash.Point) (hits int) {
 	s.write(3, 2)
 	s.published()
 	return hits
+}
+
+// setupBefore makes a system with events, in which the next relay passes the point: behind a first start, unless it is part of one.
+func setupBefore(t *testing.T, point crash.Point) *system {
+	t.Helper()
+	s := setup(t)
+	s.write(20, 2)
+	if slices.Contains(first, point) {
+		return s
+	}
+	_, stop := s.start()
+	s.published()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // The points that a first start passes, and those that a relay passes again and again; the others are behind a first

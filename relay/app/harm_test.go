@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,15 +47,7 @@ func inEachWindow(t *testing.T, by crash.Harm, then func(s *system, process *os.
 	for _, point := range crash.Points {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
-			s := setup(t)
-			s.write(20, 2)
-			if !slices.Contains(first, point) {
-				_, stop := s.start()
-				s.published()
-				if err := stop(); err != nil {
-					t.Fatal(err)
-				}
-			}
+			s := setupBefore(t, point)
 			hits, log := filepath.Join(t.TempDir(), "hits"), &transcript{to: t.Output()}
 			process, dead := s.victim(t.Context(), binary, string(point), hits, by, log)
 			t.Cleanup(func() { <-dead }) //nolint:errcheck // it is killed

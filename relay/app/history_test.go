@@ -155,19 +155,17 @@ func TestPublicationThatMayMissEventsIsRefused_I7(t *testing.T) {
 // Without a look at it meanwhile, a relay would go on over rows that it is not sent, until somebody starts it again.
 func TestPublicationChangedUnderARunningRelayIsRefused_I7(t *testing.T) {
 	t.Parallel()
+	refused := func(err error) bool {
+		var refusal *checkpoint.Refusal
+		return errors.As(err, &refusal) && refusal.Gate == checkpoint.GatePublication
+	}
 	for name, change := range map[string]struct {
 		statement string
 		want      func(error) bool
 	}{
-		"made anew": {"BEGIN; DROP PUBLICATION outbox; CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert'); COMMIT", func(err error) bool {
-			var refusal *checkpoint.Refusal
-			return errors.As(err, &refusal) && refusal.Gate == checkpoint.GatePublication
-		}},
-		"changed and back": {"ALTER PUBLICATION outbox DROP TABLE outbox; ALTER PUBLICATION outbox ADD TABLE outbox", func(err error) bool {
-			var refusal *checkpoint.Refusal
-			return errors.As(err, &refusal) && refusal.Gate == checkpoint.GatePublication
-		}},
-		"gone": {"DROP PUBLICATION outbox", func(err error) bool { return errors.Is(err, wal.ErrPublication) }},
+		"made anew":        {"BEGIN; DROP PUBLICATION outbox; CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert'); COMMIT", refused},
+		"changed and back": {"ALTER PUBLICATION outbox DROP TABLE outbox; ALTER PUBLICATION outbox ADD TABLE outbox", refused},
+		"gone":             {"DROP PUBLICATION outbox", func(err error) bool { return errors.Is(err, wal.ErrPublication) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
