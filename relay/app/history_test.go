@@ -206,6 +206,55 @@ func TestNothingIsPublishedBehindAHole_I3(t *testing.T) {
 	s.published()
 }
 
+// The log is sent before its commit is seen, and a synchronous standby that does not answer keeps it so: to look at the publication
+// then is not enough.
+func TestNothingIsPublishedBehindAHoleThatIsNotSeenYet_I3(t *testing.T) {
+	t.Parallel()
+	s := setupOn(t, testenv.NewCluster(t).Orders(), testenv.Broker(t))
+	order := uuid.New()
+	ended := s.ending()
+	s.tx(s.db, s.events(order, 1, 1))
+	s.published()
+	s.exec("SET synchronous_commit = local")
+	s.exec("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+	s.exec("SELECT pg_reload_conf()")
+	s.wait("the standby to be missed", func() bool {
+		var missed bool
+		return s.db.QueryRow(t.Context(), "SELECT current_setting('synchronous_standby_names') = 'away'").Scan(&missed) == nil && missed
+	})
+	changer := s.connect()
+	if _, err := changer.Exec(t.Context(), "BEGIN; DROP PUBLICATION outbox"); err != nil {
+		t.Fatal(err)
+	}
+	s.tx(changer, s.events(order, 2, 1))
+	pid, changed := changer.PgConn().PID(), make(chan error, 1)
+	go func() {
+		_, err := changer.Exec(t.Context(), "CREATE PUBLICATION outbox FOR TABLE outbox WITH (publish = 'insert'); COMMIT")
+		changed <- err
+	}()
+	s.wait("the commit to wait for the standby", func() bool {
+		var waits bool
+		return s.db.QueryRow(t.Context(), "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1", pid).Scan(&waits) == nil && waits
+	})
+	s.tx(s.db, s.events(order, 3, 1))
+	s.wait("the relay to have looked at the locks, or to have gone on, or ended, as before Postgres 18", func() bool {
+		var looked bool
+		err := s.db.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_locks%'").Scan(&looked)
+		return err == nil && looked || len(s.messages()) > 1 || len(ended) > 0
+	})
+	if n := len(s.messages()); n != 1 {
+		t.Errorf("%d events are published, want 1", n)
+	}
+	s.exec("SELECT pg_cancel_backend($1)", pid) // the wait; the transaction is committed
+	if err := <-changed; err != nil {
+		t.Error(err)
+	}
+	s.refused(<-ended, checkpoint.GatePublication)
+	if n := len(s.messages()); n != 1 {
+		t.Errorf("%d events are published, want 1", n)
+	}
+}
+
 func TestOpenedGateIsPassedOnceAndRecorded_I7(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

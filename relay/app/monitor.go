@@ -130,6 +130,26 @@ func (s *session) samePublication(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
+// passHole returns nil if what the server leaves out was left out before the session began, and was decided on then. A commit's log
+// may come before the commit is seen, so it waits for whoever is changing a publication first. The other way round it would take a
+// change that is seen between the two looks for none.
+func (s *session) passHole(ctx context.Context) error {
+	for {
+		changing, err := wal.Changing(ctx, s.database)
+		if err != nil {
+			return err
+		}
+		if !changing {
+			return s.samePublication(ctx, s.database)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // held says whether the log that the slot holds back is within bounds.
 func (s *session) held(slot wal.Slot) error {
 	switch {

@@ -244,7 +244,7 @@ func (s *session) pump(ctx, intake context.Context) error {
 		<-pruned
 	}()
 	p := newPump(s.slot, s.producer, s.cp, s.limits, s.metrics)
-	p.hole = func(ctx context.Context) error { return s.samePublication(ctx, s.database) }
+	p.hole = s.passHole
 	err := p.run(ctx, intake)
 	if err != nil && (p.batch.events > 0 || len(p.ending) > 0) {
 		s.metrics.broken(err)

@@ -89,6 +89,20 @@ func Fingerprint(ctx context.Context, conn *pgx.Conn, l *layout.Layout) (now, fo
 	return digest(parts), digest(formers), nil
 }
 
+const publicationLocked = `
+SELECT EXISTS (SELECT FROM pg_locks WHERE granted AND locktype = 'object' AND classid = 'pg_publication'::regclass
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
+
+// Changing says whether a transaction has dropped, renamed or altered a publication of this database and holds its lock yet.
+// A commit lets go of it only when others see what it did, but its log may be sent before: right away, or, with synchronous
+// replication, for as long as a standby does not answer.
+func Changing(ctx context.Context, conn *pgx.Conn) (changing bool, err error) {
+	if err := conn.QueryRow(ctx, publicationLocked).Scan(&changing); err != nil {
+		return false, fmt.Errorf("locks of publications: %w", err)
+	}
+	return changing, nil
+}
+
 func digest(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:8])
