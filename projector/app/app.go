@@ -84,7 +84,7 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 
 	registry := ops.Registry()
 	metrics, health := register(registry)
-	cons := consumer.New(c.consumer(), view.New(pool, c.Topic), log, metrics, health)
+	cons := consumer.New(c.consumer(), view.New(pool, c.Topic, c.MaxBlocked), log, metrics, health)
 	log.InfoContext(ctx, "started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
 		"group", c.Group, "members", c.Members, "database", ops.Redact(c.DatabaseURL))
 

@@ -31,6 +31,7 @@ type runCommand struct {
 	Instance       string        `help:"Name of this process that stays the same over restarts and that no other has: after a restart it has its partitions back at once." env:"PROJECTOR_INSTANCE" placeholder:"NAME"`
 	SessionTimeout time.Duration `help:"Time until the partitions of a dead member move to others (${default})." env:"PROJECTOR_SESSION_TIMEOUT" default:"10s"`
 	MaxBatch       int           `help:"Events in one transaction at most (${default})." env:"PROJECTOR_MAX_BATCH" default:"2000"`
+	MaxBlocked     int           `help:"Orders with dead letters in a partition at most (${default}); above, the partition stops." env:"PROJECTOR_MAX_BLOCKED" default:"100"`
 }
 
 // Validate is called by kong.
@@ -40,6 +41,8 @@ func (c *runCommand) Validate() error {
 		return fmt.Errorf("--members is %d: want 1 to 64; more than the topic has partitions only stand by", c.Members)
 	case c.MaxBatch < 1 || c.MaxBatch > 50_000:
 		return fmt.Errorf("--max-batch is %d: want 1 to 50000", c.MaxBatch)
+	case c.MaxBlocked < 0:
+		return fmt.Errorf("--max-blocked is %d: want 0, to stop at the first event that cannot be applied, or more", c.MaxBlocked)
 	case c.SessionTimeout < 6*time.Second || c.SessionTimeout > 30*time.Minute:
 		return fmt.Errorf("--session-timeout is %v: brokers take 6s to 30m unless told otherwise", c.SessionTimeout)
 	case c.Topic == "" || c.Group == "":

@@ -21,6 +21,7 @@ func (s *session) watchLag(ctx context.Context) {
 		if err != nil {
 			continue // the gauges keep their last value; a broker that is away shows in the group's own errors
 		}
+		s.countBlocked(ctx, workers)
 		now := time.Now()
 		for _, w := range workers {
 			end, err := listed(ends, s.cfg.Topic, w.part)
@@ -51,4 +52,17 @@ func (s *session) setLag(w *worker, end int64, now time.Time, behindSince map[in
 	}
 	s.metrics.lagEvents.WithLabelValues(label(w.part)).Set(float64(lag))
 	s.metrics.lagSeconds.WithLabelValues(label(w.part)).Set(max(0, seconds))
+}
+
+// countBlocked counts what waits in the table, which a person may have redriven or discarded meanwhile.
+func (s *session) countBlocked(ctx context.Context, workers []*worker) {
+	blocked, err := s.view.Blocked(ctx)
+	if err != nil {
+		return // as above
+	}
+	for _, w := range workers {
+		if s.worker(w.part) == w {
+			s.metrics.blocked.WithLabelValues(label(w.part)).Set(float64(blocked[w.part]))
+		}
+	}
 }

@@ -10,7 +10,8 @@ import (
 type Metrics struct {
 	applied    *prometheus.CounterVec
 	duplicates prometheus.Counter
-	holes      prometheus.Counter
+	letters    *prometheus.CounterVec
+	blocked    *prometheus.GaugeVec
 	fenced     prometheus.Counter
 	batch      prometheus.Histogram
 	duration   prometheus.Histogram
@@ -33,10 +34,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "projector_duplicate_events_total",
 			Help: "Events ignored because they had been applied before. Anything but 0 is a fault before the projector.",
 		}),
-		holes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "projector_holes_total",
-			Help: "Times that a partition stopped because a version of an order was missing.",
-		}),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "projector_dead_letters_total",
+			Help: "Events parked because they, or one before them in their order, could not be applied.",
+		}, []string{"reason"}),
+		blocked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "projector_blocked_orders",
+			Help: "Orders with dead letters that wait: no sum counts these nor what follows in those orders.",
+		}, []string{"partition"}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "projector_fenced_batches_total",
 			Help: "Batches dropped because the partition had another owner. Expected around rebalances.",
@@ -76,7 +81,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Group sessions that members of this process have begun.",
 		}),
 	}
-	reg.MustRegister(m.applied, m.duplicates, m.holes, m.fenced, m.batch, m.duration, m.latency, m.lagEvents, m.lagSeconds,
+	reg.MustRegister(m.applied, m.duplicates, m.letters, m.blocked, m.fenced, m.batch, m.duration, m.latency, m.lagEvents, m.lagSeconds,
 		m.assigned, m.stopped, m.rebalances)
 	return m
 }
@@ -86,6 +91,7 @@ func (m *Metrics) forget(part int32) {
 	m.lagEvents.DeleteLabelValues(label(part))
 	m.lagSeconds.DeleteLabelValues(label(part))
 	m.stopped.DeleteLabelValues(label(part))
+	m.blocked.DeleteLabelValues(label(part))
 }
 
 func label(part int32) string { return strconv.Itoa(int(part)) }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -28,12 +29,14 @@ type rig struct {
 	group   string
 	url     string // the read model's
 	pool    *pgxpool.Pool
+
+	maxBlocked int
 }
 
 func setup(t testing.TB, partitions int32) *rig {
 	t.Helper()
 	brokers := testenv.Broker(t)
-	r := &rig{TB: t, brokers: brokers, topic: testenv.Topic(t, brokers, partitions), group: testenv.Name(t), url: testenv.ReadModel(t)}
+	r := &rig{TB: t, brokers: brokers, topic: testenv.Topic(t, brokers, partitions), group: testenv.Name(t), url: testenv.ReadModel(t), maxBlocked: 100}
 	r.pool = r.connect(8)
 	r.Producer = viewtest.NewProducer(t, brokers, r.topic)
 	return r
@@ -78,7 +81,7 @@ func (r *rig) start(members int, change ...func(*Config)) *process {
 	log := slog.New(slog.NewTextHandler(r.Output(), nil))
 	ctx, cancel := context.WithCancel(r.Context())
 	done := make(chan error, 1)
-	c := New(cfg, view.New(r.connect(8), r.topic), log, p.metrics, p.health)
+	c := New(cfg, view.New(r.connect(8), r.topic, r.maxBlocked), log, p.metrics, p.health)
 	go func() { done <- c.Run(ctx) }()
 	p.stop = sync.OnceFunc(func() {
 		cancel()
@@ -121,6 +124,14 @@ func (r *rig) arrived(events []viewtest.Event) {
 	r.Helper()
 	r.until("all events applied", func() bool { return r.applied() >= int64(len(events)) })
 	viewtest.Equal(r, r.pool, events)
+}
+
+// tables fails the test unless the read model is what these events make.
+func (r *rig) tables(events []viewtest.Event) {
+	r.Helper()
+	if diff := cmp.Diff(viewtest.Stored(r, r.pool), viewtest.Folded(events)); diff != "" {
+		r.Errorf("tables (-got +want):\n%s", diff)
+	}
 }
 
 // assigned is how many partitions the process consumes.

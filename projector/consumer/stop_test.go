@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,10 +16,11 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/viewtest"
 )
 
-func TestAHoleStopsItsPartitionAloneAndLoudly_I9(t *testing.T) {
+func TestAHoleParksItsOrderAloneAndLoudly_I9(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 3)
 	events := viewtest.History(10, 30, 600)
@@ -28,22 +31,34 @@ func TestAHoleStopsItsPartitionAloneAndLoudly_I9(t *testing.T) {
 	holed := append(append([]viewtest.Event{}, events[:lost]...), events[lost+1:]...)
 	r.publish(holed, 20)
 	p := r.start(1)
-	if got := p.stopped(); !strings.Contains(got, "a version is missing") {
-		t.Errorf("health: %s", got)
+	r.until("all partitions are caught up", func() bool { return p.caughtUp() == 3 })
+	r.tables(slices.DeleteFunc(holed, func(e viewtest.Event) bool {
+		return e.Order == events[lost].Order && e.Version > events[lost].Version
+	}))
+	if got := testutil.ToFloat64(p.metrics.letters.WithLabelValues("hole")); got != 1 {
+		t.Errorf("projector_dead_letters_total{reason=hole} %v, want 1", got)
 	}
-	if got := testutil.ToFloat64(p.metrics.holes); got != 1 {
-		t.Errorf("holes %v, want 1", got)
+	r.until("the order is seen to be blocked", func() bool { return testutil.CollectAndCount(p.metrics.blocked) == 3 && blocked(p) == 1 })
+	if err := p.health.Ready(); err != nil {
+		t.Errorf("not ready: %v", err)
 	}
-	part := r.number(`SELECT count(*) FROM projection_offsets`) // all three are claimed
-	if part != 3 {
-		t.Errorf("%d partitions claimed", part)
-	}
-	r.until("the other partitions are caught up", func() bool { return p.caughtUp() == 2 })
 
-	version := r.number(`SELECT version FROM order_summary WHERE order_id = $1`, events[lost].Order)
-	if version != events[lost].Version-1 {
-		t.Errorf("the order with the hole is at v%d, want v%d", version, events[lost].Version-1)
+	r.publish(events[lost:lost+1], 1)
+	r.until("the event that was missing is applied", func() bool { return p.caughtUp() == 3 })
+	v := view.New(r.pool, r.topic, 100)
+	if done, err := v.Redrive(t.Context(), events[lost].Order, Decode); err != nil || done.Left != 0 || done.Applied == 0 {
+		t.Fatalf("redrive: %+v, %v", done, err)
 	}
+	r.arrived(events)
+	r.until("no order is blocked", func() bool { return blocked(p) == 0 })
+}
+
+// blocked is how many orders the process's gauges show as blocked.
+func blocked(p *process) (n float64) {
+	for _, part := range []string{"0", "1", "2"} {
+		n += testutil.ToFloat64(p.metrics.blocked.WithLabelValues(part))
+	}
+	return n
 }
 
 // last reports whether there is no later event of the same order.
@@ -69,36 +84,102 @@ func (p *process) caughtUp() (n int) {
 	return n
 }
 
-func TestARecordThatCannotBeReadStopsItsPartitionBeforeIt(t *testing.T) {
+func TestARecordThatCannotBeReadIsParked(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		damage func(*kgo.Record)
+		reason view.Reason
 		want   string
 	}{
-		"foreign record": {func(r *kgo.Record) { r.Headers = nil }, "malformed record"},
-		"unknown type":   {func(r *kgo.Record) { header(r, "ce_type", "order.teleported.v1") }, "unknown event type"},
-		"broken payload": {func(r *kgo.Record) { r.Value = []byte(`["no object"]`) }, "decode"},
+		"foreign record": {func(r *kgo.Record) { r.Headers = nil }, view.Undecodable, "malformed record"},
+		"unknown type":   {func(r *kgo.Record) { header(r, "ce_type", "order.teleported.v1") }, view.UnknownType, "unknown event type"},
+		"broken payload": {func(r *kgo.Record) { r.Value = []byte(`["no object"]`) }, view.Undecodable, "decode"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := setup(t, 1)
 			events := viewtest.History(11, 5, 60)
-			damaged := r.Record(events[40])
+			bad := 40
+			for last(events, bad) || events[bad].Version == 1 {
+				bad++
+			}
+			damaged := r.Record(events[bad])
 			tt.damage(damaged)
-			r.publish(events[:40], 200)
+			r.publish(events[:bad], 200)
 			if err := r.Transaction(kgo.TryCommit, damaged); err != nil {
 				t.Fatal(err)
 			}
-			r.publish(events[41:], 200)
+			r.publish(events[bad+1:], 200)
 			p := r.start(1)
-			if got := p.stopped(); !strings.Contains(got, tt.want) {
-				t.Errorf("health: %s, want %q in it", got, tt.want)
+			r.until("a letter", func() bool { return testutil.CollectAndCount(p.metrics.letters) > 0 })
+			v := view.New(r.pool, r.topic, 100)
+			letters, err := v.Letters(t.Context(), view.Which{Order: events[bad].Order})
+			if err != nil || len(letters) == 0 || letters[0].Reason != tt.reason || !strings.Contains(letters[0].Error, tt.want) {
+				t.Errorf("letters %+v, %v: want %s with %q", letters, err, tt.reason, tt.want)
 			}
-			r.arrived(events[:40])
-			if got := testutil.ToFloat64(p.metrics.stopped.WithLabelValues("0")); got != 1 {
-				t.Errorf("projector_partition_stopped %v", got)
+			if p.health.Ready() != nil {
+				t.Errorf("not ready: %v", p.health.Ready())
 			}
 		})
+	}
+}
+
+// Of a batch with one event that the database cannot take, that event alone is parked.
+func TestASumThatOverflowsParksItsEventAlone(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	events := viewtest.History(11, 5, 60)
+	r.publish(events, 200)
+	p := r.start(1)
+	r.arrived(events)
+	if _, err := r.pool.Exec(t.Context(), `UPDATE customer_stats_shard SET tips_minor = 9223372036854775807`); err != nil {
+		t.Fatal(err)
+	}
+	tip := r.Record(events[59])
+	header(tip, "ce_type", string(event.TypeTipAdded))
+	header(tip, "version", strconv.FormatInt(events[59].Version+1, 10))
+	tip.Value = []byte(`{"amount":{"minor":1,"currency":"` + r.currency(events[59].Order) + `"}}`)
+	more := viewtest.History(17, 9, 40)
+	more = slices.DeleteFunc(more, func(e viewtest.Event) bool { return e.Data.Type() != event.TypeOrderPlaced })
+	var records []*kgo.Record
+	for _, e := range more {
+		records = append(records, r.Record(e))
+	}
+	if err := r.Transaction(kgo.TryCommit, slices.Insert(records, 2, tip)...); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the others are applied", func() bool { return r.applied() == int64(len(events)+len(more)) })
+	if got := testutil.ToFloat64(p.metrics.letters.WithLabelValues(string(view.Rule))); got != 1 || testutil.CollectAndCount(p.metrics.letters) != 1 {
+		t.Errorf("%v letters for a rule", got)
+	}
+}
+
+func (r *rig) currency(order uuid.UUID) (currency string) {
+	r.Helper()
+	if err := r.pool.QueryRow(r.Context(), `SELECT currency FROM order_summary WHERE order_id = $1`, order).Scan(&currency); err != nil {
+		r.Fatal(err)
+	}
+	return currency
+}
+
+func TestTooManyLettersStopThePartition(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	events := viewtest.History(11, 5, 60)
+	r.publish(events[:40], 200)
+	damaged := r.Record(events[40])
+	header(damaged, "ce_type", "order.teleported.v1")
+	if err := r.Transaction(kgo.TryCommit, damaged); err != nil {
+		t.Fatal(err)
+	}
+	r.maxBlocked = 0
+	p := r.start(1)
+	if got := p.stopped(); !strings.Contains(got, "too many orders have dead letters, 0") || !strings.Contains(got, "order.teleported.v1") {
+		t.Errorf("health: %s", got)
+	}
+	r.arrived(events[:40])
+	if got := testutil.ToFloat64(p.metrics.stopped.WithLabelValues("0")); got != 1 {
+		t.Errorf("projector_partition_stopped %v", got)
 	}
 }
 
@@ -241,9 +322,14 @@ func (r *rig) tryApplied() (n int64) {
 
 func TestRemediesNameWhatToDo(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{event.ErrUnknownType, errUndecodable, context.Canceled} {
+	for _, err := range []error{view.ErrTooManyBlocked, view.ErrTopic, context.Canceled} {
 		if remedy(err) == "" {
 			t.Errorf("no remedy for %v", err)
+		}
+	}
+	for _, reason := range []view.Reason{view.Undecodable, view.UnknownType, view.Hole, view.Behind, view.Rule} {
+		if remedyOf(reason) == "" {
+			t.Errorf("no remedy for %s", reason)
 		}
 	}
 }

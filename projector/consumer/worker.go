@@ -11,9 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
@@ -170,16 +168,12 @@ func (w *worker) applyAll() error {
 			return nil
 		}
 		started := time.Now()
-		events, err := decode(records)
-		if len(events) > 0 {
-			if errApply := w.apply(events); errApply != nil {
-				return errApply
+		if events := decode(records); len(events) > 0 {
+			if err := w.apply(events); err != nil {
+				return err
 			}
 			w.metrics.duration.Observe(time.Since(started).Seconds())
 			w.metrics.batch.Observe(float64(len(events)))
-		}
-		if err != nil {
-			return err
 		}
 		w.seen(records)
 		w.position.Store(records[len(records)-1].Offset + 1)
@@ -209,19 +203,14 @@ func (w *worker) apply(events []view.Event) error {
 	for n := 1; ; n++ {
 		applied, err := w.state.Apply(w.ctx, events)
 		if err == nil {
-			w.metrics.applied.WithLabelValues(label(w.part)).Add(float64(applied.Events))
-			w.metrics.duplicates.Add(float64(applied.Duplicates))
-			if applied.Duplicates > 0 {
-				w.log.Warn("events ignored that had been applied before", "partition", w.part, "events", applied.Duplicates)
-			}
-			w.tell(events)
+			w.applied(events, applied)
 			return nil
 		}
 		if refusal, is := errors.AsType[*view.Refusal](err); is {
-			if errors.Is(err, view.ErrHole) {
-				w.metrics.holes.Inc()
-			}
 			return errors.Join(w.apply(events[:refusal.Index]), err)
+		}
+		if view.Unstorable(err) && events[0].Err == nil {
+			return w.halve(events, err)
 		}
 		if errors.Is(err, view.ErrFenced) || view.Permanent(err) || w.ctx.Err() != nil {
 			return err
@@ -231,6 +220,37 @@ func (w *worker) apply(events []view.Event) error {
 		if !w.pause(backoff(n)) {
 			return errGivenUp
 		}
+	}
+}
+
+// halve applies the halves of a batch of which the database cannot hold something, down to the event that brings it, which is
+// parked.
+func (w *worker) halve(events []view.Event, err error) error {
+	if len(events) == 1 {
+		events[0].Err = err
+		return w.apply(events)
+	}
+	middle := len(events) / 2
+	if err := w.apply(events[:middle]); err != nil {
+		return err
+	}
+	return w.apply(events[middle:])
+}
+
+// applied counts and logs what became of a batch.
+func (w *worker) applied(events []view.Event, done view.Applied) {
+	w.metrics.applied.WithLabelValues(label(w.part)).Add(float64(done.Events))
+	w.metrics.duplicates.Add(float64(done.Duplicates))
+	if done.Duplicates > 0 {
+		w.log.Warn("events ignored that had been applied before", "partition", w.part, "events", done.Duplicates)
+	}
+	for _, p := range done.Parked {
+		w.metrics.letters.WithLabelValues(string(p.Reason)).Inc()
+		w.log.Error("event parked, a dead letter", "partition", w.part, "offset", p.Offset, "order_id", p.Order.String(), "version", p.Version,
+			"reason", string(p.Reason), "err", p.Err, "remedy", remedyOf(p.Reason))
+	}
+	if len(done.Parked) == 0 { // else it is not known here which of them were applied
+		w.tell(events)
 	}
 }
 
@@ -255,52 +275,4 @@ func (w *worker) pause(d time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slept && !w.draining
-}
-
-// decode reads the events in the records, up to the first that cannot be read.
-func decode(records []*kgo.Record) ([]view.Event, error) {
-	events := make([]view.Event, 0, len(records))
-	for _, r := range records {
-		if r.Attrs.IsControl() {
-			continue
-		}
-		e, err := decodeOne(r)
-		if err != nil {
-			return events, err
-		}
-		events = append(events, e)
-	}
-	return events, nil
-}
-
-// errUndecodable is wrapped for a record that is not an event, or not one that this program knows.
-var errUndecodable = errors.New("undecodable")
-
-func decodeOne(r *kgo.Record) (view.Event, error) {
-	m, err := topic.Parse(r)
-	if err != nil {
-		return view.Event{}, fmt.Errorf("%w: %w", errUndecodable, err)
-	}
-	data, err := m.Event.Data()
-	if err != nil {
-		return view.Event{}, fmt.Errorf("%w: offset %d: %w", errUndecodable, r.Offset, err)
-	}
-	return view.Event{Event: m.Event, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch, Data: data}, nil
-}
-
-// remedy says what to do about the error that stopped a partition.
-func remedy(err error) string {
-	switch {
-	case errors.Is(err, view.ErrHole):
-		return "events are missing from the topic: compare it with the outbox (foodctl verify), publish what is missing, restart the projector"
-	case errors.Is(err, event.ErrUnknownType):
-		return "an event of a newer program: install that version of the projector and restart it"
-	case errors.Is(err, errUndecodable):
-		return "something other than the relay writes to the topic, or the record is damaged: look at it, mend the topic, restart the projector"
-	case errors.Is(err, view.ErrTopic):
-		return "see the error"
-	case view.Permanent(err):
-		return "the read model's schema, grants or rows are not as they should be: run foodctl migrate, then restart the projector"
-	}
-	return "mend what the error names and restart the projector"
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -27,14 +26,15 @@ WHERE topic = $1
   AND part = $2
   AND owner_epoch = $3
   AND claim = $4
-  AND next_offset = $5`
+  AND next_offset = $5
+RETURNING applied_events`
 
 // Apply applies a batch of the partition's events, which begin at or after Next and ascend by offset, in one transaction
 // with the offset (I8). It takes two round trips: fence and read, then write and commit.
 //
-// After ErrFenced the partition is of no more use. After a *Refusal the events before the refused one may be applied by
-// themselves. After any other error it may be called again with the same events: if it is not known whether the last
-// attempt was committed, that is found out first, and nothing is applied twice.
+// What cannot be applied is parked and counts as done with. After ErrFenced the partition is of no more use. After a *Refusal the
+// events before the refused one may be applied by themselves. After any other error it may be called again with the same events:
+// if it is not known whether the last attempt was committed, that is found out first, and nothing is applied twice.
 func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) {
 	if len(events) == 0 {
 		return Applied{}, nil
@@ -61,18 +61,15 @@ func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) 
 func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []Event) (Applied, error) {
 	last := events[len(events)-1]
 	to := last.Offset + 1 // not + len: control records and aborted transactions take offsets too
-	f := newFold(len(events))
-	fenced, err := p.begin(ctx, conn, events, f)
+	f := newFold(p.models, len(events))
+	before, err := p.begin(ctx, conn, events, f)
 	if err != nil {
 		return Applied{}, fmt.Errorf("partition %d: begin at offset %d: %w", p.part, p.next, err)
 	}
-	if fenced {
+	if before == fenced {
 		return Applied{}, errors.Join(ErrFenced, rollback(ctx, conn))
 	}
-	if err := f.all(events); err != nil {
-		return Applied{}, errors.Join(err, rollback(ctx, conn))
-	}
-	b, err := f.write(p)
+	b, err := p.statements(ctx, conn, events, f, before)
 	if err != nil {
 		return Applied{}, errors.Join(err, rollback(ctx, conn))
 	}
@@ -85,24 +82,46 @@ func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []E
 	return f.applied, nil
 }
 
-// begin opens the transaction, moves the fence and reads the state of the batch's orders into f: one round trip.
-func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold) (fenced bool, err error) {
+// statements folds the events and makes the statements that write them. They are a *Refusal's if there would be too many letters.
+func (p *Partition) statements(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold, before int64) (*pgx.Batch, error) {
+	if err := f.all(events); err != nil {
+		return nil, err
+	}
+	if err := p.settleLetters(ctx, conn, events, f); err != nil {
+		return nil, err
+	}
+	return f.write(p, before)
+}
+
+// fenced is begin's count when the fence did not move.
+const fenced = -1
+
+// begin opens the transaction, moves the fence and reads the state of the batch's orders into f: one round trip. It returns how many
+// events had been applied in the partition before, or fenced.
+func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold) (before int64, err error) {
 	last := events[len(events)-1]
+	before = fenced
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	b.Queue(fence, p.view.topic, p.part, p.epoch, p.claim, p.next, last.Offset+1, last.LeaderEpoch, len(events)).
-		Exec(func(tag pgconn.CommandTag) error {
-			fenced = tag.RowsAffected() == 0
-			return nil
+		Query(func(rows pgx.Rows) error {
+			var after int64
+			_, err := pgx.ForEachRow(rows, []any{&after}, func() error {
+				before = after - int64(len(events))
+				return nil
+			})
+			return err
 		})
-	b.Queue(current, ids(events)).Query(func(rows pgx.Rows) error {
-		orders, err := pgx.CollectRows(rows, scanOrder)
-		for _, o := range orders {
-			f.orders[o.ID] = o
-		}
-		return err
-	})
-	return fenced, conn.SendBatch(ctx, b).Close()
+	b.Queue(current, ids(events)).Query(f.readOrders)
+	return before, conn.SendBatch(ctx, b).Close()
+}
+
+func (f *fold) readOrders(rows pgx.Rows) error {
+	found, err := pgx.CollectRows(rows, scanOrder)
+	for _, o := range found {
+		f.orders[o.ID] = o
+	}
+	return err
 }
 
 // rollback gives the connection back clean. If it fails, the pool closes the connection, which does the same.
@@ -117,10 +136,11 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) error {
 func ids(events []Event) pgtype.FlatArray[pgtype.UUID] {
 	seen := make(map[uuid.UUID]struct{}, len(events))
 	orders := make([]uuid.UUID, 0, len(events))
-	for _, e := range events {
-		if _, known := seen[e.Order]; !known {
-			seen[e.Order] = struct{}{}
-			orders = append(orders, e.Order)
+	for i := range events {
+		id := events[i].Order
+		if _, known := seen[id]; !known && id != uuid.Nil {
+			seen[id] = struct{}{}
+			orders = append(orders, id)
 		}
 	}
 	slices.SortFunc(orders, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })

@@ -30,7 +30,7 @@ func BenchmarkApply(b *testing.B) {
 					histories[i] = history(seed, 300, b.N/parts+1)
 					log.Bounds[int32(i)] = Bounds{0, 1 << 40}
 				}
-				claimed, _, err := New(pool, fmt.Sprint(name, seed)).Claim(b.Context(), "bench", log)
+				claimed, _, err := New(pool, fmt.Sprint(name, seed), 100).Claim(b.Context(), "bench", log)
 				if err != nil {
 					b.Fatal(err)
 				}

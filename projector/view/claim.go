@@ -36,6 +36,9 @@ type Partition struct {
 	// leaderEpoch is that of the record before next; -1 if not known.
 	leaderEpoch int32
 
+	// models are the read models that the tables hold.
+	models []string
+
 	// unsettled is a batch of which it is not known whether it was committed.
 	unsettled *unsettled
 }
@@ -88,8 +91,14 @@ func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[in
 		}
 	}
 	token := uuid.New()
-	var rows []*row
-	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
+	var (
+		rows  []*row
+		names []string
+	)
+	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
+		if names, err = held(ctx, tx); err != nil {
+			return err
+		}
 		b := &pgx.Batch{}
 		b.Queue(ensure, v.topic, log.TopicID, token, owner, fresh)
 		b.Queue(hold, v.topic, parts)
@@ -111,7 +120,7 @@ func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[in
 			refused[part] = err
 		} else {
 			r := rows[i]
-			claimed[part] = &Partition{view: v, part: part, epoch: r.Epoch, claim: token, next: r.Next, leaderEpoch: r.LeaderEpoch}
+			claimed[part] = &Partition{view: v, part: part, epoch: r.Epoch, claim: token, next: r.Next, leaderEpoch: r.LeaderEpoch, models: names}
 		}
 	}
 	return claimed, refused, nil

@@ -22,7 +22,7 @@ func TestAClaimWaitsForTheBatchInFlightAndGoesOnBehindIt_I8(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	b := &bench{T: t, pool: pool, view: New(pool, testTopic)}
+	b := &bench{T: t, pool: pool, view: New(pool, testTopic, 100)}
 	events := history(20, 5, 60)
 	old := b.claim("old")
 
@@ -90,7 +90,7 @@ func TestAHangingOwnerIsPassedByItsSessionsLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
-	if _, err := old.begin(t.Context(), conn, events, newFold(1)); err != nil { // as one that is stopped here
+	if _, err := old.begin(t.Context(), conn, events, newFold(Models(), 1)); err != nil { // as one that is stopped here
 		t.Fatal(err)
 	}
 	for started := time.Now(); ; {

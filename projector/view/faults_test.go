@@ -115,7 +115,7 @@ func (b *bench) survive(f *faults, events []Event) (unknown int) {
 	b.Helper()
 	pool := b.faulty(f)
 	defer pool.Close()
-	v := New(pool, testTopic)
+	v := New(pool, testTopic, 100)
 	var p *Partition
 	for p == nil {
 		claimed, _, err := v.Claim(b.Context(), "one", Log{testTopicID, map[int32]Bounds{0: {0, 1 << 40}}})
@@ -128,7 +128,7 @@ func (b *bench) survive(f *faults, events []Event) (unknown int) {
 		for {
 			applied, err := p.Apply(b.Context(), rest[:20])
 			if err == nil {
-				if applied != (Applied{Events: 20}) {
+				if !cmp.Equal(applied, Applied{Events: 20}) {
 					b.Fatalf("applied %+v", applied)
 				}
 				break

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,6 +57,8 @@ type order struct {
 	PromisedAt time.Time
 	Since      time.Time
 	Items      *int64 // sum of the lines' quantities; nil until needed
+
+	touched bool // an event of the batch was applied to it
 }
 
 // inKitchen reports whether the order belongs on the kitchen's board.
@@ -71,13 +74,9 @@ func (o *order) lines() (lines []event.Line, err error) {
 	return lines, nil
 }
 
-func (o *order) setLines(lines []event.Line) error {
-	encoded, err := json.Marshal(lines)
-	if err != nil {
-		return fmt.Errorf("lines: %w", err)
-	}
+func (o *order) setLines(lines []event.Line) {
+	encoded, _ := json.Marshal(lines) //nolint:errchkjson // numbers and strings always can be
 	o.Lines, o.Items = string(encoded), sum(lines)
-	return nil
 }
 
 // items is the sum of the lines' quantities.
@@ -104,49 +103,128 @@ var (
 	errStored      = errors.New("a row is not as the projector writes it")
 	errNotPlaced   = errors.New("the order's first event is not order.placed")
 	errPlacedAgain = errors.New("an order is placed once only")
+	errCurrency    = errors.New("currencies have three letters, and an order has one of them")
+	errRange       = errors.New("out of the range of a column")
 )
 
-// minor returns an amount of the order's currency. Another currency is refused: sums of two currencies mean nothing.
-func (o *order) minor(m event.Money) (int64, error) {
-	if m.Currency != o.Currency {
-		return 0, fmt.Errorf("amount in %q for an order in %q", m.Currency, o.Currency)
+// check refuses an event that no state of the order can take: after it, apply cannot fail. What is in the log has happened, so it
+// does not ask whether the event could follow on the one before; sums of two currencies mean nothing, though, and a column has
+// bounds.
+func (o *order) check(e *Event) error {
+	d, first := e.Data.(event.OrderPlaced)
+	switch {
+	case first && o.Version > 0:
+		return errPlacedAgain
+	case first:
+		if len(d.Total.Currency) != 3 || strings.ContainsRune(d.Total.Currency+string(d.Service), 0) {
+			return fmt.Errorf("%w: %q", errCurrency, d.Total.Currency)
+		}
+		return errors.Join(fits(d.CustomerID), checkAmount(d.Total, d.Total.Currency), checkLines(d.Total.Currency, d.Lines))
+	case o.Version == 0:
+		return errNotPlaced
 	}
-	return m.Minor, nil
-}
-
-// fits refuses an event with a number that its column cannot hold.
-func fits(d event.Data) error {
-	n := 0
-	switch d := d.(type) {
-	case event.OrderPlaced:
-		n = d.CustomerID
+	switch d := e.Data.(type) {
+	case event.PaymentCaptured:
+		return checkAmount(d.Amount, o.Currency)
+	case event.RefundIssued:
+		return checkAmount(d.Amount, o.Currency)
+	case event.TipAdded:
+		return checkAmount(d.Amount, o.Currency)
+	case event.OrderLinesChanged:
+		return errors.Join(checkAmount(d.Total, o.Currency), checkLines(o.Currency, d.Lines))
 	case event.OrderRated:
-		n = d.Stars
-	}
-	if n != int(int32(n)) { //nolint:gosec // the comparison is the check
-		return fmt.Errorf("number %d does not fit into four bytes", n)
+		return fits(d.Stars)
 	}
 	return nil
 }
 
-// advance sets the state to what it is after the event, but for the money. It is total: which events may follow which is
-// decided where they are written, and what is in the log has happened.
-func (o *order) advance(e Event) {
+// most is the largest amount of an event, in minor units: so many times what an order can cost that it is a mistake, and so little that
+// a batch of them cannot overflow a sum here. One that overflows in the database is refused there.
+const most = 1_000_000_000_000
+
+func checkAmount(m event.Money, currency string) error {
+	if m.Currency != currency {
+		return fmt.Errorf("%w: %q for an order in %q", errCurrency, m.Currency, currency)
+	}
+	if m.Minor < -most || m.Minor > most {
+		return fmt.Errorf("amount %d: %w", m.Minor, errRange)
+	}
+	return nil
+}
+
+func checkLines(currency string, lines []event.Line) error {
+	sum := int64(0)
+	for _, l := range lines {
+		if err := errors.Join(checkAmount(l.UnitPrice, currency), fits(l.ItemID)); err != nil {
+			return err
+		}
+		if l.Quantity < 0 || l.Quantity > 1_000_000 {
+			return fmt.Errorf("quantity %d: %w", l.Quantity, errRange)
+		}
+		if sum += int64(l.Quantity) * l.UnitPrice.Minor; sum < -most || sum > most { // at most a million times most
+			return fmt.Errorf("lines of %d: %w", sum, errRange)
+		}
+	}
+	return nil
+}
+
+// fits refuses a number that an integer column cannot hold.
+func fits(n int) error {
+	if n != int(int32(n)) { //nolint:gosec // the comparison is the check
+		return fmt.Errorf("number %d: %w", n, errRange)
+	}
+	return nil
+}
+
+// apply sets the state to what it is after the event, which check has passed.
+func (o *order) apply(e *Event) {
 	o.Version, o.UpdatedAt = e.Version, micro(e.At)
 	switch d := e.Data.(type) {
+	case event.OrderPlaced:
+		o.Customer, o.Service = int32(d.CustomerID), string(d.Service) //nolint:gosec // check has looked
+		o.Fulfilment, o.Payment = placed, none
+		o.Total, o.Currency, o.PlacedAt = d.Total.Minor, d.Total.Currency, o.UpdatedAt
+		o.setLines(d.Lines)
+	case event.OrderLinesChanged:
+		o.Total = d.Total.Minor
+		o.setLines(d.Lines)
+	case event.OrderRated:
+		stars := int32(d.Stars) //nolint:gosec // check has looked
+		o.Rating = &stars
+	default:
+		o.pay(e.Data)
+		o.fulfil(e.Data)
+	}
+}
+
+// pay sets the state of the payment.
+func (o *order) pay(data event.Data) {
+	switch d := data.(type) {
 	case event.PaymentAuthorized:
-		o.Payment, o.Fulfilment = authorized, confirmed
+		o.Payment = authorized
 	case event.PaymentFailed:
 		o.Payment = failed
 	case event.PaymentCaptured:
 		o.Payment = captured
+		o.Captured += d.Amount.Minor
 	case event.PaymentVoided:
 		o.Payment = voided
 	case event.RefundIssued:
+		o.Refunded += d.Amount.Minor
 		o.Payment = partiallyRefunded
 		if o.Refunded >= o.Captured {
 			o.Payment = refunded
 		}
+	case event.TipAdded:
+		o.Tip += d.Amount.Minor
+	}
+}
+
+// fulfil sets the state of the fulfilment.
+func (o *order) fulfil(data event.Data) {
+	switch d := data.(type) {
+	case event.PaymentAuthorized:
+		o.Fulfilment = confirmed
 	case event.OrderAccepted:
 		o.Fulfilment, o.PromisedAt, o.Since = accepted, micro(d.ReadyAt), o.UpdatedAt
 	case event.PreparationStarted:
@@ -165,8 +243,5 @@ func (o *order) advance(e Event) {
 		o.Fulfilment = deliveryFailed
 	case event.OrderExpired:
 		o.Fulfilment = expired
-	case event.OrderRated:
-		stars := int32(d.Stars) //nolint:gosec // fits has looked
-		o.Rating = &stars
 	}
 }

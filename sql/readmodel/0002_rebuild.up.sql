@@ -13,7 +13,7 @@ CREATE TABLE dead_letters (
   state         text        NOT NULL DEFAULT 'waiting',
   key           bytea,                -- the record as it was read, from here to recorded_at: a topic may have lost it
   value         bytea,
-  headers       jsonb       NOT NULL, -- [[name, value in base64 or null], ...] in their order
+  headers       jsonb       NOT NULL, -- [[name, value or null], ...] in their order, both in base64
   recorded_at   timestamptz NOT NULL, -- the record's timestamp
   parked_at     timestamptz NOT NULL DEFAULT now(), -- by the clock, as settled_at
   settled_at    timestamptz,          -- when it was redriven or discarded
@@ -40,10 +40,12 @@ GROUP BY topic, part;
 ALTER TABLE order_timeline
   ADD COLUMN part          integer,
   ADD COLUMN record_offset bigint, -- with part, where the event is in the topic
+  ADD COLUMN position      bigint, -- n for the n-th event that was applied in the partition; projection_offsets.applied_events is the last
   ADD COLUMN data          json;   -- its payload
 
--- Changes in the order in which they were applied, for those who follow them. Rows are only ever added at its end.
-CREATE INDEX order_timeline_position ON order_timeline (part, record_offset);
+-- Changes in the order in which they were applied, for those who follow them: rows are only ever added at a partition's end, also
+-- those of events that were dead letters for a while, whose offsets lie behind.
+CREATE INDEX order_timeline_position ON order_timeline (part, position);
 
 -- The read models that these tables hold. A projector that does not know one of them must not move the offsets; one that is not
 -- here is not written, since it would lack what came before.

@@ -1,0 +1,60 @@
+package view
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+)
+
+// timeline keeps order_timeline: each event once more, and where it is.
+type timeline struct{ rows []timelineRow }
+
+type timelineRow struct {
+	order    uuid.UUID
+	version  int64
+	event    uuid.UUID
+	kind     event.Type
+	at       time.Time
+	offset   int64
+	position int64 // place in the batch, from 0
+	data     string
+}
+
+func newTimeline(events int) model { return &timeline{make([]timelineRow, 0, events)} }
+
+func (t *timeline) add(_, after *order, e *Event) error {
+	t.rows = append(t.rows, timelineRow{
+		order: e.Order, version: e.Version, event: e.ID, kind: e.Type, at: after.UpdatedAt,
+		offset: e.Offset, position: int64(len(t.rows)), data: string(e.Payload),
+	})
+	return nil
+}
+
+// No ON CONFLICT: an event that is there already would be one applied twice, and has to fail.
+const insertTimeline = `
+INSERT INTO order_timeline (order_id, version, event_id, type, at, part, record_offset, position, data)
+SELECT order_id, version, event_id, type, at, $1, record_offset, $2 + position, data
+FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[], $10::json[])
+       AS r (order_id, version, event_id, type, at, record_offset, position, data)`
+
+func (t *timeline) write(b *pgx.Batch, c *changes) error {
+	rows := t.rows
+	slices.SortStableFunc(rows, func(a, b timelineRow) int { return bytes.Compare(a.order[:], b.order[:]) })
+	b.Queue(insertTimeline, c.part, c.first,
+		column(rows, func(r timelineRow) pgtype.UUID { return pgUUID(r.order) }),
+		column(rows, func(r timelineRow) int64 { return r.version }),
+		column(rows, func(r timelineRow) pgtype.UUID { return pgUUID(r.event) }),
+		column(rows, func(r timelineRow) string { return string(r.kind) }),
+		column(rows, func(r timelineRow) time.Time { return r.at }),
+		column(rows, func(r timelineRow) int64 { return r.offset }),
+		column(rows, func(r timelineRow) int64 { return r.position }),
+		column(rows, func(r timelineRow) string { return r.data }),
+	)
+	return nil
+}
