@@ -193,6 +193,31 @@ func TestFindsEachFaultInTheReadModel_I10(t *testing.T) {
 	}
 }
 
+// A dead letter is a finding, each event of it, and what the read model lacks because of it is none.
+func TestFindsEventsThatAreDeadLetters_I9(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).withModel()
+	w.live(8)
+	w.publish(w.unpublished())
+	w.project()
+	r := w.audit()
+	if r.Verdict != audit.Holds {
+		show(t, r)
+		t.Fatal("the world is broken before anything was done to it")
+	}
+	n := w.park()
+	r = w.audit()
+	if r.Verdict != audit.Violated || r.Findings != int64(n) || r.Counts != (audit.Counts{}) {
+		show(t, r)
+		t.Fatalf("verdict %s, %d findings, want violated and %d", r.Verdict, r.Findings, n)
+	}
+	for _, o := range r.Offenders {
+		if o.Table != "dead_letters" || !strings.Contains(o.Detail, "not applied: hole, waiting, for a test") {
+			t.Errorf("offender %s", o)
+		}
+	}
+}
+
 func TestFindsEachFaultInTheOrdersTable_I1(t *testing.T) {
 	t.Parallel()
 	faults := []struct{ name, sql, detail string }{

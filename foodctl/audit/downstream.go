@@ -72,7 +72,7 @@ func (a *audit) openModel(ctx context.Context, conn *pgx.Conn) (*model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openModel(ctx, tx, a.events, offsets, a.list)
+	return openModel(ctx, tx, a.cfg.Topic, a.events, offsets, a.list)
 }
 
 // behind returns a partition of which the read model does not reflect all of the cut, or -1.

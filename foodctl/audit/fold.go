@@ -75,7 +75,11 @@ func (f *fold) step(ctx context.Context, e entryRow) error {
 	}
 	from := f.full
 	f.full = order.Apply(f.full, e.Version, e.At, data)
-	if f.model == nil || !f.model.reflects(e.ID) || f.seen.Version != from.Version {
+	if f.model == nil {
+		return nil
+	}
+	f.model.parked(e.Event)
+	if !f.model.reflects(e.ID) || f.seen.Version != from.Version {
 		return nil
 	}
 	f.seen = f.full

@@ -19,6 +19,7 @@ type model struct {
 	events  *events
 	offsets []modelOffset // by partition
 	applied int64
+	letters *letters
 
 	summaries *cursor[summaryRow]
 	timeline  *cursor[timelineRow]
@@ -59,7 +60,7 @@ func modelOffsets(ctx context.Context, db querier, topic string, partitions int)
 }
 
 // openModel starts to read the read model in the snapshot of tx.
-func openModel(ctx context.Context, tx pgx.Tx, found *events, offsets []modelOffset, list *findings) (*model, error) {
+func openModel(ctx context.Context, tx pgx.Tx, topic string, found *events, offsets []modelOffset, list *findings) (*model, error) {
 	m := &model{tx: tx, events: found, offsets: offsets, sums: newSums(), list: list}
 	table := func(name string) *Table {
 		t := &Table{Name: name}
@@ -67,6 +68,9 @@ func openModel(ctx context.Context, tx pgx.Tx, found *events, offsets []modelOff
 		return t
 	}
 	var err error
+	if m.letters, err = openLetters(ctx, tx, topic); err != nil {
+		return nil, err
+	}
 	if m.summaries, err = openCursor(ctx, tx, table("order_summary"), selectSummaries, scanSummary); err != nil {
 		return nil, err
 	}
@@ -79,14 +83,16 @@ func openModel(ctx context.Context, tx pgx.Tx, found *events, offsets []modelOff
 	return m, nil
 }
 
-// reflects reports whether the read model says that it reflects the event: the topic has it below the offset.
+// reflects reports whether the read model says that it reflects the event: the topic has it below the offset, and it is no dead
+// letter.
 func (m *model) reflects(id uuid.UUID) bool {
 	number, known := m.events.find(id)
 	if !known || m.events.places[number] == nowhere {
 		return false
 	}
 	p := m.events.places[number]
-	return p.offset() < m.offsets[p.partition()].next
+	_, letter := m.letters.why[p]
+	return !letter && p.offset() < m.offsets[p.partition()].next
 }
 
 // event compares the timeline's row of an event that is reflected.
@@ -182,6 +188,9 @@ func (m *model) finish(ctx context.Context, topic *reader, report *ReadModel) er
 		return err
 	}
 	report.Tables = append(report.Tables, m.positions(topic))
+	if m.letters.table.Rows > 0 {
+		report.Tables = append(report.Tables, m.letters.table)
+	}
 	report.Checked, report.Applied = true, m.applied
 	for _, p := range m.events.places {
 		if p != nowhere {
@@ -193,12 +202,12 @@ func (m *model) finish(ctx context.Context, topic *reader, report *ReadModel) er
 }
 
 // positions compares projection_offsets with the topic: the same topic, not beyond its end, and as many events counted
-// as there are below the offset, none of them twice.
+// as there are below the offset and no dead letters, none of them twice.
 func (m *model) positions(topic *reader) Table {
 	table := Table{Name: "projection_offsets"}
 	below := make([]int64, len(m.offsets))
 	for _, p := range m.events.places {
-		if p != nowhere && p.offset() < m.offsets[p.partition()].next {
+		if _, letter := m.letters.why[p]; p != nowhere && !letter && p.offset() < m.offsets[p.partition()].next {
 			below[p.partition()]++
 		}
 	}

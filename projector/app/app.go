@@ -55,8 +55,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := ops.Signals(ctx)
 	defer stop()
-	if command.Selected().Name == "healthcheck" {
+	switch command.Command() {
+	case "healthcheck", "healthcheck <probe>":
 		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe)
+	case "letters list":
+		return c.Letters.List.run(ctx, stdout)
+	case "letters show <order|partition:offset>":
+		return c.Letters.Show.run(ctx, stdout)
+	case "letters redrive", "letters redrive <order>":
+		return c.Letters.Redrive.run(ctx, stdout)
+	case "letters discard <order|partition:offset>":
+		return c.Letters.Discard.run(ctx, stdout)
 	}
 	log := c.Run.Log("projector", stderr)
 	return ops.Ended(log, c.Run.run(ctx, log))

@@ -15,6 +15,7 @@ import (
 // cli is the command line. Every flag has an environment variable; a flag wins.
 type cli struct {
 	Run         runCommand         `cmd:"" default:"withargs" help:"Consume the topic into the read model (the default command)."`
+	Letters     lettersCommand     `cmd:"" help:"Look at dead letters, the events that could not be applied and those behind them; redrive or discard them."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running projector whether it is live or ready; exit 0 if it is."`
 }
 

@@ -119,8 +119,8 @@ func (f *fold) one(e *Event) error {
 		f.park(e, Hole, fmt.Errorf("%w: the next one is v%d", errHole, next))
 		return nil
 	}
-	if err := o.check(e); err != nil {
-		f.park(e, Rule, fmt.Errorf("%s: %w", e.Type, err))
+	if broken := o.check(e); broken != nil {
+		f.park(e, Rule, fmt.Errorf("%s: %w", e.Type, broken))
 		return nil
 	}
 	return f.apply(o, e)

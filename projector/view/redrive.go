@@ -61,7 +61,7 @@ func (w Which) args(topic string) []any {
 
 // Letters returns the topic's dead letters, by partition and offset.
 func (v *View) Letters(ctx context.Context, which Which) ([]Letter, error) {
-	rows, _ := v.pool.Query(ctx, selectLetters, which.args(v.topic)...) //nolint:rowserrcheck // CollectRows checks it
+	rows, _ := v.pool.Query(ctx, selectLetters, which.args(v.topic)...)
 	letters, err := pgx.CollectRows(rows, scanLetter)
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
@@ -135,7 +135,7 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 	if err != nil {
 		return Redriven{}, err
 	}
-	rows, _ := tx.Query(ctx, selectLetters, Which{Order: order, State: "waiting"}.args(v.topic)...) //nolint:rowserrcheck // CollectRows checks it
+	rows, _ := tx.Query(ctx, selectLetters, Which{Order: order, State: "waiting"}.args(v.topic)...)
 	letters, err := pgx.CollectRows(rows, scanLetter)
 	if err != nil {
 		return Redriven{}, err
