@@ -99,12 +99,25 @@ func (f *fold) all(events []Event) error {
 }
 
 // one folds an event into its order, or parks it.
+func (f *fold) one(e *Event) error {
+	o, reason, broken := f.judge(e)
+	switch {
+	case broken != nil:
+		f.park(e, reason, broken)
+		return nil
+	case e.Version <= o.Version:
+		f.applied.Duplicates++
+		return nil
+	}
+	return f.apply(o, e)
+}
+
+// judge returns the order of an event that can be applied or has been, or why it cannot.
 // I9: an event is applied iff its version is the order's version + 1. That alone keeps what is behind a dead letter in order: a letter
 // that is an event of the order leaves a hole, and one that is none leaves no trace.
-func (f *fold) one(e *Event) error {
+func (f *fold) judge(e *Event) (*order, Reason, error) {
 	if e.Err != nil {
-		f.park(e, reasonOf(e.Err), e.Err)
-		return nil
+		return nil, reasonOf(e.Err), e.Err
 	}
 	o := f.orders[e.Order]
 	if o == nil {
@@ -113,17 +126,14 @@ func (f *fold) one(e *Event) error {
 	}
 	switch next := o.Version + 1; {
 	case e.Version < next:
-		f.applied.Duplicates++
-		return nil
+		return o, "", nil
 	case e.Version > next:
-		f.park(e, Hole, fmt.Errorf("%w: the next one is v%d", errHole, next))
-		return nil
+		return nil, Hole, fmt.Errorf("%w: the next one is v%d", errHole, next)
 	}
-	if broken := o.check(e); broken != nil {
-		f.park(e, Rule, fmt.Errorf("%s: %w", e.Type, broken))
-		return nil //nolint:nilerr // the letter has it
+	if err := o.check(e); err != nil {
+		return nil, Rule, fmt.Errorf("%s: %w", e.Type, err)
 	}
-	return f.apply(o, e)
+	return o, "", nil
 }
 
 func (f *fold) apply(o *order, e *Event) error {
