@@ -66,6 +66,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return c.Letters.Redrive.run(ctx, stdout)
 	case "letters discard <order|partition:offset>":
 		return c.Letters.Discard.run(ctx, stdout)
+	case "rebuild run":
+		return c.Rebuild.Run.run(ctx, stdout, stderr)
+	case "rebuild discard":
+		return c.Rebuild.Discard.run(ctx, stdout)
+	case "rebuild roll-back":
+		return c.Rebuild.RollBack.run(ctx, stdout)
+	case "rebuild drop-former":
+		return c.Rebuild.DropFormer.run(ctx, stdout)
 	}
 	log := c.Run.Log("projector", stderr)
 	return ops.Ended(log, c.Run.run(ctx, log))
@@ -100,6 +108,10 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	served, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return ops.ServeOn(served, listener, ops.Handler(registry, health)) })
+	g.Go(func() error {
+		c.keepFormer(ctx, pool, database, log)
+		return nil
+	})
 	g.Go(func() error {
 		defer stopServing() // last, so that the drain can be watched
 		return cons.Run(ctx)

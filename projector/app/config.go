@@ -16,6 +16,7 @@ import (
 type cli struct {
 	Run         runCommand         `cmd:"" default:"withargs" help:"Consume the topic into the read model (the default command)."`
 	Letters     lettersCommand     `cmd:"" help:"Look at dead letters, the events that could not be applied and those behind them; redrive or discard them."`
+	Rebuild     rebuildCommand     `cmd:"" help:"Make the read model anew beside the live one and cut over to it, without a pause; or go back."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running projector whether it is live or ready; exit 0 if it is."`
 }
 
@@ -58,11 +59,7 @@ func (c *runCommand) Validate() error {
 }
 
 func (c *runCommand) consumer() consumer.Config {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	owner := fmt.Sprintf("%s/%d", host, os.Getpid())
+	owner := process()
 	if c.Instance != "" {
 		owner = c.Instance + "/" + owner
 	}
@@ -70,6 +67,15 @@ func (c *runCommand) consumer() consumer.Config {
 		Brokers: c.Brokers, Security: c.Security, Topic: c.Topic, Group: c.Group, Members: c.Members,
 		Owner: owner, Instance: c.Instance, SessionTimeout: c.SessionTimeout, MaxBatch: c.MaxBatch,
 	}
+}
+
+// process names this process for people.
+func process() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 type healthcheckCommand struct {

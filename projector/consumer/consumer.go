@@ -34,6 +34,9 @@ type Config struct {
 	// sooner after a crash, and sooner for nothing when a machine is slow.
 	SessionTimeout time.Duration
 
+	// Former says that the read model is one that was live before, whose tables may be dropped at any time: that is no fault.
+	Former bool
+
 	// MaxBatch is the number of events in a transaction at most. Higher is faster when behind, and holds the partition's
 	// row longer.
 	MaxBatch int

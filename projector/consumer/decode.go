@@ -11,8 +11,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
-// decode reads the events in the records. One that cannot be read is an event with an error.
-func decode(records []*kgo.Record) []view.Event {
+// Events reads the events in the records, without Kafka's markers. One that cannot be read is an event with an error.
+func Events(records []*kgo.Record) []view.Event {
 	events := make([]view.Event, 0, len(records))
 	for _, r := range records {
 		if !r.Attrs.IsControl() {

@@ -1,10 +1,12 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,6 +135,8 @@ func (w *worker) run() {
 	w.end()
 	switch {
 	case err == nil, errors.Is(err, errGivenUp), w.ctx.Err() != nil:
+	case w.cfg.Former && view.Dropped(err):
+		w.log.Info("the tables were dropped", "partition", w.part)
 	case errors.Is(err, view.ErrFenced):
 		w.fenced()
 	default:
@@ -168,7 +172,7 @@ func (w *worker) applyAll() error {
 			return nil
 		}
 		started := time.Now()
-		if events := decode(records); len(events) > 0 {
+		if events := Events(records); len(events) > 0 {
 			if err := w.apply(events); err != nil {
 				return err
 			}
@@ -195,46 +199,50 @@ func (w *worker) seen(records []*kgo.Record) {
 // errGivenUp ends a worker that is to end and cannot finish its batch in hand.
 var errGivenUp = errors.New("batch given up")
 
-// apply applies the events, and tries again until it is known what became of them. If one of them is refused, those
-// before it are applied, so that the partition stands exactly there.
+// apply applies the events, and tries again until it is known what became of them.
 func (w *worker) apply(events []view.Event) error {
 	who := fmt.Sprintf("partition %d", w.part)
 	defer w.status.retrying(who, nil)
-	for n := 1; ; n++ {
-		applied, err := w.state.Apply(w.ctx, events)
-		if err == nil {
-			w.applied(events, applied)
-			return nil
-		}
-		if refusal, is := errors.AsType[*view.Refusal](err); is {
-			return errors.Join(w.apply(events[:refusal.Index]), err)
-		}
-		if view.Unstorable(err) && events[0].Err == nil {
-			return w.halve(events, err)
-		}
-		if errors.Is(err, view.ErrFenced) || view.Permanent(err) || w.ctx.Err() != nil {
-			return err
-		}
+	b := Batches{Done: w.applied, Failed: func(n int, events int, err error) error {
 		w.status.retrying(who, err)
-		w.log.Warn("batch not applied, trying again", "partition", w.part, "events", len(events), "err", err)
+		w.log.Warn("batch not applied, trying again", "partition", w.part, "events", events, "err", err)
 		if !w.pause(backoff(n)) {
 			return errGivenUp
 		}
+		return nil
+	}}
+	err := b.Apply(w.ctx, w.state, events)
+	if errors.Is(err, view.ErrFenced) && w.reclaim() {
+		next, _ := w.state.Next()
+		first, _ := slices.BinarySearchFunc(events, next, func(e view.Event, next int64) int { return cmp.Compare(e.Offset, next) })
+		return w.apply(events[first:])
 	}
+	return err
 }
 
-// halve applies the halves of a batch of which the database cannot hold something, down to the event that brings it, which is
-// parked.
-func (w *worker) halve(events []view.Event, err error) error {
-	if len(events) == 1 {
-		events[0].Err = err
-		return w.apply(events)
+// reclaim claims the partition again after a cut-over, in the tables that are live now, and reports whether it did. They are at the
+// offset of those before, or further; if not, the records between are to be read again, as in a new session.
+func (w *worker) reclaim() bool {
+	if cut, err := w.state.CutOver(w.ctx); err != nil || !cut {
+		return false
 	}
-	middle := len(events) / 2
-	if err := w.apply(events[:middle]); err != nil {
-		return err
+	log, err := w.logOf(w.ctx, []int32{w.part})
+	if err != nil {
+		return false
 	}
-	return w.apply(events[middle:])
+	claimed, _, err := w.view.Claim(w.ctx, w.owner, log)
+	if err != nil || claimed[w.part] == nil {
+		return false
+	}
+	before, _ := w.state.Next()
+	now, _ := claimed[w.part].Next()
+	if now < before {
+		w.quit(fmt.Errorf("partition %d: %w", w.part, errRejoin))
+		return false
+	}
+	w.log.Info("another read model is live, going on in it", "partition", w.part, "offset", now)
+	w.state = claimed[w.part]
+	return true
 }
 
 // applied counts and logs what became of a batch.

@@ -90,7 +90,7 @@ func (p *Partition) statements(ctx context.Context, conn *pgxpool.Conn, events [
 	if err := p.settleLetters(ctx, conn, events, f); err != nil {
 		return nil, err
 	}
-	return f.write(p, before)
+	return f.write(ctx, conn.Conn(), p, before)
 }
 
 // fenced is begin's count when the fence did not move.

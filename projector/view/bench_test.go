@@ -20,7 +20,7 @@ func BenchmarkApply(b *testing.B) {
 	defer pool.Close()
 	seed := uint64(0) // other orders for each run
 	for _, parts := range []int{1, 3} {
-		for _, size := range []int{100, 500, 2000, 5000} {
+		for _, size := range []int{100, 500, 2000, 5000, 20000} {
 			name := fmt.Sprintf("partitions=%d/batch=%d", parts, size)
 			b.Run(name, func(b *testing.B) {
 				histories := make([][]Event, parts)

@@ -199,3 +199,18 @@ func (p *Partition) settle(ctx context.Context) (committed bool, applied Applied
 	}
 	return false, Applied{}, fmt.Errorf("partition %d at offset %d, want %d or %d: %w", p.part, next, p.next, u.to, errPosition)
 }
+
+const lookOwner = `
+SELECT owner = 'cut over'
+FROM projection_offsets
+WHERE topic = $1
+  AND part = $2`
+
+// CutOver reports whether the partition was fenced because another read model was made live in the place of this one. It has no owner
+// then, and the group need not be asked before it is claimed again.
+func (p *Partition) CutOver(ctx context.Context) (cut bool, err error) {
+	if err := p.view.pool.QueryRow(ctx, lookOwner, p.view.topic, p.part).Scan(&cut); err != nil {
+		return false, fmt.Errorf("look up partition %d after it was fenced: %w", p.part, err)
+	}
+	return cut, nil
+}

@@ -43,6 +43,7 @@ func (c faultyConn) Write(b []byte) (int, error) {
 		_, _ = c.Conn.Write(b[:len(b)/2])
 	case "sent":
 		_, _ = c.Conn.Write(b)
+		_, _ = c.Conn.Read(make([]byte, 1)) // until the server answers: it drops what it has not read yet when the connection is reset
 	}
 	_ = c.Conn.Close()
 	return 0, errFault

@@ -25,11 +25,17 @@ type model interface {
 	write(b *pgx.Batch, c *changes) error
 }
 
+// copier is a model of which a large batch's new rows are written with COPY, in the same transaction and before its statements.
+type copier interface {
+	copy(c *changes) (table string, columns []string, rows pgx.CopyFromSource)
+}
+
 // changes are what the models write beside their own: the partition and the orders that events were applied to, sorted.
 type changes struct {
 	part   int32
 	first  int64 // place of the batch's first applied event among all that were applied in the partition
 	orders []*order
+	copied bool // the copiers' new rows are written already
 }
 
 // models are the read models by their names in the table read_models. One that is made later is added here, with a migration
@@ -149,26 +155,56 @@ func (f *fold) apply(o *order, e *Event) error {
 	return nil
 }
 
-// write makes the statements that write the fold, of a partition, in which so many events had been applied before.
-func (f *fold) write(p *Partition, before int64) (*pgx.Batch, error) {
+// copyFrom is the number of events from which COPY is worth its two round trips for each table: below it is no faster, above it
+// by a quarter (docs/performance.md).
+const copyFrom = 5000
+
+// write writes what is copied, and makes the statements that write the rest of the fold, of a partition in which so many events had
+// been applied before.
+func (f *fold) write(ctx context.Context, conn *pgx.Conn, p *Partition, before int64) (*pgx.Batch, error) {
 	b := &pgx.Batch{}
 	if others := f.applied.Duplicates + len(f.letters); others > 0 {
 		b.Queue(recount, p.view.topic, p.part, others, f.applied.Duplicates)
 	}
 	p.view.queueLetters(b, p.part, f.letters)
-	return b, f.writeModels(b, &changes{part: p.part, first: before + 1})
+	c := f.changes(p.part, before)
+	if f.applied.Events >= copyFrom {
+		if err := f.copyModels(ctx, conn, c); err != nil {
+			return nil, err
+		}
+	}
+	return b, f.writeModels(b, c)
 }
 
-func (f *fold) writeModels(b *pgx.Batch, c *changes) error {
-	if f.applied.Events == 0 {
-		return nil
-	}
+// changes are what has changed in a partition in which so many events had been applied before.
+func (f *fold) changes(part int32, before int64) *changes {
+	c := &changes{part: part, first: before + 1}
 	for _, o := range f.orders {
 		if o.touched {
 			c.orders = append(c.orders, o)
 		}
 	}
 	slices.SortFunc(c.orders, func(a, b *order) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return c
+}
+
+func (f *fold) copyModels(ctx context.Context, conn *pgx.Conn, c *changes) error {
+	for _, m := range f.models {
+		if m, is := m.(copier); is {
+			table, columns, rows := m.copy(c)
+			if _, err := conn.CopyFrom(ctx, pgx.Identifier{table}, columns, rows); err != nil {
+				return fmt.Errorf("copy into %s: %w", table, err)
+			}
+		}
+	}
+	c.copied = true
+	return nil
+}
+
+func (f *fold) writeModels(b *pgx.Batch, c *changes) error {
+	if f.applied.Events == 0 {
+		return nil
+	}
 	for _, m := range f.models {
 		if err := m.write(b, c); err != nil {
 			return err

@@ -58,6 +58,7 @@ type order struct {
 	Since      time.Time
 	Items      *int64 // sum of the lines' quantities; nil until needed
 
+	stored  bool // the database has a row of it
 	touched bool // an event of the batch was applied to it
 }
 

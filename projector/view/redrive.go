@@ -154,7 +154,7 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 	b = &pgx.Batch{}
 	b.Queue(countRedriven, v.topic, part, result.Applied, result.Duplicates)
 	b.Queue(settleRedriven, v.topic, part, done)
-	if err := f.writeModels(b, &changes{part: part, first: before + 1}); err != nil {
+	if err := f.writeModels(b, f.changes(part, before)); err != nil {
 		return Redriven{}, err
 	}
 	return result, tx.SendBatch(ctx, b).Close()

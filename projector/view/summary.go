@@ -1,6 +1,7 @@
 package view
 
 import (
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,7 @@ WHERE s.order_id = ANY($1::uuid[])`
 // scanOrder reads a row of current.
 func scanOrder(row pgx.CollectableRow) (*order, error) {
 	var (
-		o  order
+		o  = order{stored: true}
 		id = (*[16]byte)(&o.ID)
 	)
 	err := row.Scan(id, &o.Customer, &o.Service, &o.Fulfilment, &o.Payment, &o.Version, &o.Total, &o.Captured, &o.Refunded,
@@ -51,6 +52,9 @@ func (summaries) add(*order, *order, *Event) error { return nil } // the state i
 
 func (summaries) write(b *pgx.Batch, c *changes) error {
 	orders := c.orders
+	if c.copied {
+		orders = slices.DeleteFunc(slices.Clone(orders), func(o *order) bool { return !o.stored })
+	}
 	b.Queue(upsertSummaries,
 		column(orders, func(o *order) pgtype.UUID { return pgUUID(o.ID) }),
 		column(orders, func(o *order) int32 { return o.Customer }),
@@ -69,4 +73,20 @@ func (summaries) write(b *pgx.Batch, c *changes) error {
 		column(orders, func(o *order) time.Time { return o.UpdatedAt }),
 	)
 	return nil
+}
+
+// copy writes the orders that are new.
+func (summaries) copy(c *changes) (table string, columns []string, rows pgx.CopyFromSource) {
+	orders := slices.DeleteFunc(slices.Clone(c.orders), func(o *order) bool { return o.stored })
+	columns = []string{
+		"order_id", "customer_id", "service", "fulfilment", "payment", "version", "total_minor", "captured_minor", "refunded_minor",
+		"tip_minor", "currency", "lines", "rating", "placed_at", "updated_at",
+	}
+	return "order_summary", columns, pgx.CopyFromSlice(len(orders), func(i int) ([]any, error) {
+		o := orders[i]
+		return []any{
+			pgUUID(o.ID), o.Customer, o.Service, o.Fulfilment, o.Payment, o.Version, o.Total, o.Captured, o.Refunded,
+			o.Tip, o.Currency, o.Lines, o.Rating, o.PlacedAt, o.UpdatedAt,
+		}, nil
+	})
 }

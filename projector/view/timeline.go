@@ -44,8 +44,10 @@ FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::timestamptz[],
        AS r (order_id, version, event_id, type, at, record_offset, position, data)`
 
 func (t *timeline) write(b *pgx.Batch, c *changes) error {
-	rows := t.rows
-	slices.SortStableFunc(rows, func(a, b timelineRow) int { return bytes.Compare(a.order[:], b.order[:]) })
+	if c.copied {
+		return nil
+	}
+	rows := t.sorted()
 	b.Queue(insertTimeline, c.part, c.first,
 		column(rows, func(r timelineRow) pgtype.UUID { return pgUUID(r.order) }),
 		column(rows, func(r timelineRow) int64 { return r.version }),
@@ -57,4 +59,20 @@ func (t *timeline) write(b *pgx.Batch, c *changes) error {
 		column(rows, func(r timelineRow) string { return r.data }),
 	)
 	return nil
+}
+
+func (t *timeline) copy(c *changes) (table string, columns []string, rows pgx.CopyFromSource) {
+	columns = []string{"order_id", "version", "event_id", "type", "at", "part", "record_offset", "position", "data"}
+	sorted := t.sorted()
+	return "order_timeline", columns, pgx.CopyFromSlice(len(sorted), func(i int) ([]any, error) {
+		r := &sorted[i]
+		return []any{
+			pgUUID(r.order), r.version, pgUUID(r.event), string(r.kind), r.at, c.part, r.offset, c.first + r.position, r.data,
+		}, nil
+	})
+}
+
+func (t *timeline) sorted() []timelineRow {
+	slices.SortStableFunc(t.rows, func(a, b timelineRow) int { return bytes.Compare(a.order[:], b.order[:]) })
+	return t.rows
 }

@@ -113,6 +113,12 @@ func Unstorable(err error) bool {
 	return is && len(pg.Code) == 5 && pg.Code[:2] == "22"
 }
 
+// Dropped reports whether the tables are not there (SQLSTATE 42P01): those of a former read model may be dropped at any time.
+func Dropped(err error) bool {
+	pg, is := errors.AsType[*pgconn.PgError](err)
+	return is && pg.Code == "42P01"
+}
+
 // Permanent reports whether the database will say the same to the same batch for ever: the data or the schema is wrong.
 // All else (connections, locks, resources, a server that stops, a standby that was promoted) passes, and is worth another
 // try.

@@ -153,6 +153,9 @@ BEGIN
   PERFORM public.read_model_move('public', 'former');
   PERFORM public.read_model_move('swapped', 'public');
   DROP SCHEMA swapped;
+  -- Whoever owned a partition is fenced, and is told why, so that it claims it again at once.
+  UPDATE public.projection_offsets SET owner = 'cut over', owner_epoch = owner_epoch + 1, claim = gen_random_uuid();
+  UPDATE former.projection_offsets SET owner = 'cut over', owner_epoch = owner_epoch + 1, claim = gen_random_uuid();
   INSERT INTO public.cut_overs (what, offsets)
   SELECT CASE place WHEN 'former' THEN 'roll back' ELSE 'cut over' END,
          coalesce(jsonb_object_agg(topic, parts), '{}')

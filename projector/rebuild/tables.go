@@ -1,0 +1,123 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
+)
+
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+const exists = `
+SELECT to_regnamespace($1) IS NOT NULL`
+
+// begin makes the tables, unless a rebuild that was begun before has left some.
+func (r *Rebuild) begin(ctx context.Context) error {
+	var begun bool
+	if err := r.live.QueryRow(ctx, exists, view.Rebuild).Scan(&begun); err != nil {
+		return fmt.Errorf("look for a rebuild: %w", err)
+	}
+	if begun {
+		return r.resume(ctx)
+	}
+	r.say("making the tables of a new read model")
+	err := pgx.BeginFunc(ctx, r.live, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT read_model_begin()"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO rebuild.read_models SELECT unnest($1::text[])", view.Models()); err != nil {
+			return err
+		}
+		return r.load(ctx, tx)
+	})
+	if pg, is := errors.AsType[*pgconn.PgError](err); is && pg.Code == "42P06" { // duplicate_schema
+		return errors.New("another rebuild was begun at the same time; run it again")
+	}
+	if err != nil {
+		return fmt.Errorf("begin a rebuild: %w", err)
+	}
+	return nil
+}
+
+// resume refuses tables that another version of the program has made.
+func (r *Rebuild) resume(ctx context.Context) error {
+	rows, _ := r.live.Query(ctx, "SELECT name FROM rebuild.read_models ORDER BY name")
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look at the rebuild that was begun: %w", err)
+	}
+	if !slices.Equal(names, view.Models()) {
+		return fmt.Errorf("the rebuild that was begun is of the read models %v, this program keeps %v: projector rebuild discard, and begin anew", names, view.Models())
+	}
+	r.say("going on with the rebuild that was begun")
+	return nil
+}
+
+const selectOffsets = `
+SELECT part, next_offset
+FROM projection_offsets
+WHERE topic = $1
+ORDER BY part`
+
+// offsets reads a vector.
+func offsets(ctx context.Context, db querier, query, topic string) (vector, error) {
+	v := make(vector)
+	var (
+		part int32
+		next int64
+	)
+	rows, _ := db.Query(ctx, query, topic) //nolint:rowserrcheck // ForEachRow checks it
+	_, err := pgx.ForEachRow(rows, []any{&part, &next}, func() error {
+		v[part] = next
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("offsets of the read model: %w", err)
+	}
+	return v, nil
+}
+
+// orders are those of the letters, each once.
+func orders(letters []view.Letter) (ids []uuid.UUID) {
+	for _, l := range letters {
+		if l.Order != uuid.Nil && !slices.Contains(ids, l.Order) {
+			ids = append(ids, l.Order)
+		}
+	}
+	return ids
+}
+
+// Discard drops the tables of a rebuild that was begun.
+func Discard(ctx context.Context, live querier) error { return drop(ctx, live, view.Rebuild) }
+
+// DropFormer drops the tables that were live before the last cut-over: there is no rolling back any more, and nothing is applied to
+// them.
+func DropFormer(ctx context.Context, live querier) error { return drop(ctx, live, view.Former) }
+
+// ErrNone is returned when there is nothing to drop or to roll back to.
+var ErrNone = errors.New("there is no such read model")
+
+func drop(ctx context.Context, live querier, schema string) error {
+	var there bool
+	if err := live.QueryRow(ctx, exists, schema).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		return fmt.Errorf("%s: %w", schema, ErrNone)
+	}
+	if _, err := live.Exec(ctx, "SELECT read_model_drop($1)", schema); err != nil {
+		return fmt.Errorf("drop the read model in %s: %w", schema, err)
+	}
+	return nil
+}
