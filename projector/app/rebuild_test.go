@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os/exec"
 	"slices"
@@ -9,7 +10,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/rebuild"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
@@ -223,4 +229,112 @@ func TestRebuildDoesWithLettersWhatWasDone_I9(t *testing.T) {
 	if n := w.number(`SELECT count(*) FROM dead_letters WHERE state = 'waiting'`); n != 0 {
 		t.Errorf("%d letters wait", n)
 	}
+}
+
+// The topic has lost what it held at first, half of it in the middle of orders' lives. The outbox has all of it.
+func TestRebuildTakesWhatTheTopicHasLostFromTheOutbox_I10(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	orders := testenv.Orders(t)
+	events := viewtest.History(78, 30, 900)
+	log := &eventLog{t, orders, testenv.Name(t)}
+	log.begin()
+	log.write(events[:600])
+	w.start()
+	w.send(events[:600])()
+	w.arrived(events[:600])
+	ends, err := kadm.NewClient(w.Client).ListEndOffsets(t.Context(), w.args[6])
+	if err != nil {
+		t.Fatal(err)
+	}
+	upTo := make(kadm.Offsets)
+	ends.Each(func(o kadm.ListedOffset) { upTo.AddOffset(o.Topic, o.Partition, o.Offset/2, -1) })
+	if _, err := kadm.NewClient(w.Client).DeleteRecords(t.Context(), upTo); err != nil {
+		t.Fatal(err)
+	}
+	_, wait := w.rebuilding()
+	if out, err := wait(); err == nil || !strings.Contains(out, "--from-outbox") {
+		t.Fatalf("rebuild of a topic that has lost events: %v\n%s", err, out)
+	}
+	if out, err := w.command("rebuild", "discard"); err != nil {
+		t.Fatalf("discard: %v\n%s", err, out)
+	}
+
+	log.write(events[600:]) // committed, and not published yet
+	_, wait = w.rebuilding("--from-outbox", "--orders-url", orders)
+	w.until("the rebuild waits for the relay", func() bool { return log.read() })
+	w.send(events[600:])()
+	log.acknowledge()
+	if out, err := wait(); err != nil || !strings.Contains(out, "they are equal") {
+		t.Fatalf("rebuild: %v\n%s", err, out)
+	}
+	w.arrived(events)
+	if n := w.number(`SELECT count(*) FROM order_timeline WHERE record_offset < 0`); n == 0 || n >= 600 {
+		t.Errorf("%d events were loaded out of the outbox", n)
+	}
+}
+
+// eventLog is an orders database, with a slot by which the test says what is published.
+type eventLog struct {
+	t         *testing.T
+	url, slot string
+}
+
+func (l *eventLog) exec(query string, args ...any) {
+	l.t.Helper()
+	conn := l.connect()
+	if _, err := conn.Exec(l.t.Context(), query, args...); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *eventLog) connect() *pgx.Conn {
+	l.t.Helper()
+	conn, err := pgx.Connect(l.t.Context(), l.url)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func (l *eventLog) begin() {
+	l.t.Helper()
+	l.exec(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, l.slot)
+}
+
+// acknowledge says that all is published.
+func (l *eventLog) acknowledge() {
+	l.t.Helper()
+	l.exec(`SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())`, l.slot)
+}
+
+func (l *eventLog) write(events []viewtest.Event) {
+	l.t.Helper()
+	var plain []event.Event
+	for _, e := range events {
+		plain = append(plain, e.Event)
+	}
+	b := &pgx.Batch{}
+	if _, err := outbox.Queue(b, plain); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.connect().SendBatch(l.t.Context(), b).Close(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// read reports whether a rebuild has a snapshot.
+func (l *eventLog) read() (there bool) {
+	l.t.Helper()
+	conn, err := pgx.Connect(l.t.Context(), l.url)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	const query = `SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'projector-rebuild' AND datname = current_database() AND query LIKE '%confirmed_flush_lsn%'`
+	if err := conn.QueryRow(l.t.Context(), query).Scan(&there); err != nil {
+		l.t.Fatal(err)
+	}
+	return there
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // swapTimeout is for how long to try to swap the tables. A reader with a long transaction holds it up.
-const swapTimeout = 5 * time.Minute
+const swapTimeout = 2 * time.Minute
 
 // The table's lock first: a batch that waits for a row's lock holds the table, which would be a deadlock. Shorter than Postgres's
 // deadlock_timeout, so that of two that wait for each other it is this that gives way, and not a reader.
@@ -37,7 +37,7 @@ FOR UPDATE`
 func (r *Rebuild) cutOver(ctx context.Context) error {
 	var at vector
 	err := swapping(ctx, r.live, func(tx pgx.Tx) (err error) {
-		if at, err = offsets(ctx, tx, selectOffsets, r.Topic); err != nil {
+		if at, err = r.target(ctx, tx); err != nil {
 			return err
 		}
 		held, cancel := context.WithTimeoutCause(ctx, 2*time.Second, errSlow) // the live projectors wait for it
@@ -53,8 +53,8 @@ func (r *Rebuild) cutOver(ctx context.Context) error {
 			return err
 		}
 		for part, offset := range at {
-			if now[part] < offset {
-				return fmt.Errorf("%w: partition %d is at offset %d, the live one at %d", errBehind, part, now[part], offset)
+			if now[part] < offset && !r.Overtake { // else what is there between the two is Kafka's marker
+				return fmt.Errorf("the new read model is at offset %d of partition %d, the live one at %d", now[part], part, offset)
 			}
 		}
 		_, err = tx.Exec(ctx, "SELECT read_model_swap('rebuild')")
@@ -89,7 +89,7 @@ func swapping(ctx context.Context, live *pgxpool.Pool, do func(pgx.Tx) error) er
 			return err
 		}
 		if ops.Sleep(ctx, pause) != nil {
-			return fmt.Errorf("%w; try again when no reader holds the tables", err)
+			return fmt.Errorf("not within %v: %w; is a reader in a long transaction? Run it again", swapTimeout, err)
 		}
 	}
 }

@@ -30,10 +30,11 @@ const (
 // decode reads a dead letter again.
 func decode(r view.Record, at view.Place) view.Event { return consumer.Decode(r, at) }
 
-// feed reads the topic from where the new read model is: every partition, in no group.
+// feed reads the topic: every partition, in no group.
 type feed struct {
 	topic  string
-	client *kgo.Client
+	opts   []kgo.Opt
+	client *kgo.Client // after read
 	admin  *kadm.Client
 	parts  map[int32]*part
 }
@@ -48,18 +49,36 @@ type part struct {
 	seen    int64         // everything below has been applied or is no event
 }
 
-// open claims all partitions of the new read model and begins to read.
+// open claims all partitions of the new read model and begins to read where it is.
 func (r *Rebuild) open(ctx context.Context) (*feed, error) {
+	f, err := r.connect()
+	if err != nil {
+		return nil, err
+	}
+	starts, err := r.claim(ctx, f)
+	if err == nil {
+		err = f.read(starts)
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (r *Rebuild) connect() (*feed, error) {
 	opts := append(r.Security.Options(),
 		kgo.SeedBrokers(r.Brokers...), kgo.ClientID("projector-rebuild"), kgo.WithLogger(kslog.New(ops.Library(r.Log.WithGroup("kafka")))))
 	admin, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
-	f := &feed{topic: r.Topic, admin: kadm.NewClient(admin), parts: make(map[int32]*part)}
+	return &feed{topic: r.Topic, opts: opts, admin: kadm.NewClient(admin), parts: make(map[int32]*part)}, nil
+}
+
+func (r *Rebuild) claim(ctx context.Context, f *feed) (map[int32]kgo.Offset, error) {
 	log, err := f.bounds(ctx)
 	if err != nil {
-		admin.Close()
 		return nil, err
 	}
 	claimed, refused, err := r.view.Claim(ctx, r.Owner, log)
@@ -67,8 +86,7 @@ func (r *Rebuild) open(ctx context.Context) (*feed, error) {
 		err = errors.Join(err, why)
 	}
 	if err != nil {
-		admin.Close()
-		return nil, fmt.Errorf("claim the new read model: %w; begin anew with projector rebuild discard, with --from-outbox if the topic has lost events", err)
+		return nil, fmt.Errorf("the new read model: %w\n(here, that is projector rebuild discard, and then projector rebuild, with --from-outbox if the topic has lost events)", err)
 	}
 	starts := make(map[int32]kgo.Offset)
 	for number, state := range claimed {
@@ -76,22 +94,28 @@ func (r *Rebuild) open(ctx context.Context) (*feed, error) {
 		starts[number] = kgo.NewOffset().At(offset).WithEpoch(epoch)
 		f.parts[number] = &part{number: number, log: r.Log, state: state, records: make(chan []*kgo.Record, ahead), seen: offset}
 	}
-	f.client, err = kgo.NewClient(append(opts,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: starts}),
+	return starts, nil
+}
+
+// read begins to read the topic.
+func (f *feed) read(starts map[int32]kgo.Offset) (err error) {
+	f.client, err = kgo.NewClient(append(f.opts,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{f.topic: starts}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that it is seen when a partition is at its end
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
 	)...)
 	if err != nil {
-		admin.Close()
-		return nil, fmt.Errorf("kafka client: %w", err)
+		return fmt.Errorf("kafka client: %w", err)
 	}
-	return f, nil
+	return nil
 }
 
 func (f *feed) close() {
-	f.client.Close()
+	if f.client != nil {
+		f.client.Close()
+	}
 	f.admin.Close()
 }
 

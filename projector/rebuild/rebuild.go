@@ -110,7 +110,7 @@ func (r *Rebuild) catchUp(ctx context.Context) error {
 	progress := r.watch(ctx)
 	defer progress.stop()
 	for {
-		target, err := r.target(ctx)
+		target, err := r.target(ctx, r.live)
 		if err != nil {
 			return err
 		}
@@ -125,11 +125,11 @@ func (r *Rebuild) catchUp(ctx context.Context) error {
 }
 
 // target is up to where to go: where the live read model is, or the end of the topic.
-func (r *Rebuild) target(ctx context.Context) (vector, error) {
+func (r *Rebuild) target(ctx context.Context, live querier) (vector, error) {
 	if r.Overtake {
 		return r.feed.ends(ctx)
 	}
-	return offsets(ctx, r.live, selectOffsets, r.Topic)
+	return offsets(ctx, live, selectOffsets, r.Topic)
 }
 
 // advance applies the events below the target and no others, the partitions side by side.

@@ -135,7 +135,7 @@ type row struct {
 }
 
 // startAnew is the remedy when the log and the read model have parted for good.
-const startAnew = "empty the read model (all its tables, projection_offsets too) and let it be made again from a topic that holds all events"
+const startAnew = "make it anew: projector rebuild --overtake, with --from-outbox if the topic no longer holds all events"
 
 func missing(b Bounds) error {
 	return fmt.Errorf("%w: the read model has no position for it and its log begins at offset %d, so that events are missing; %s",

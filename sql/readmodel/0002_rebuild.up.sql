@@ -39,7 +39,7 @@ GROUP BY topic, part;
 -- NULL in rows that were written before: projector rebuild writes them again.
 ALTER TABLE order_timeline
   ADD COLUMN part          integer,
-  ADD COLUMN record_offset bigint, -- with part, where the event is in the topic
+  ADD COLUMN record_offset bigint, -- with part, where the event is in the topic; below 0 the seq of one that was loaded out of the outbox
   ADD COLUMN position      bigint, -- n for the n-th event that was applied in the partition; projection_offsets.applied_events is the last
   ADD COLUMN data          json;   -- its payload
 
