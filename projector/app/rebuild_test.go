@@ -331,7 +331,7 @@ func (l *eventLog) read() (there bool) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
+	defer func() { _ = conn.Close(context.Background()) }()
 	const query = `SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'projector-rebuild' AND datname = current_database() AND query LIKE '%confirmed_flush_lsn%'`
 	if err := conn.QueryRow(l.t.Context(), query).Scan(&there); err != nil {
 		l.t.Fatal(err)

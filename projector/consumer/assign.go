@@ -35,7 +35,7 @@ func (s *session) claim(ctx context.Context, copies map[string]map[int32]kgo.Off
 		if err == nil {
 			return map[string]map[int32]kgo.Offset{s.cfg.Topic: offsets}, nil
 		}
-		if ctx.Err() == nil && !(s.cfg.Former && view.Dropped(err)) {
+		if ctx.Err() == nil && (!s.cfg.Former || !view.Dropped(err)) {
 			s.status.retrying(who, err)
 			s.log.WarnContext(ctx, "claim not possible yet, trying again", "partitions", parts, "err", err)
 		}

@@ -203,7 +203,7 @@ var errGivenUp = errors.New("batch given up")
 func (w *worker) apply(events []view.Event) error {
 	who := fmt.Sprintf("partition %d", w.part)
 	defer w.status.retrying(who, nil)
-	b := Batches{Done: w.applied, Failed: func(n int, events int, err error) error {
+	b := Batches{Done: w.applied, Failed: func(n, events int, err error) error {
 		w.status.retrying(who, err)
 		w.log.Warn("batch not applied, trying again", "partition", w.part, "events", events, "err", err)
 		if !w.pause(backoff(n)) {

@@ -37,7 +37,7 @@ func (r *Rebuild) load(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
-	defer log.close()
+	defer log.close(ctx)
 	r.say("waiting until the relay has published what the outbox has")
 	if err := log.published(ctx); err != nil {
 		return fmt.Errorf("outbox: %w", err)
@@ -76,36 +76,42 @@ func (r *Rebuild) lowest(ctx context.Context) (view.Log, map[uuid.UUID]int64, er
 	if err != nil {
 		return view.Log{}, nil, err
 	}
-	starts, left := make(map[int32]kgo.Offset), 0
+	starts := make(map[int32]kgo.Offset)
 	for part, b := range bounds.Bounds {
 		starts[part] = kgo.NewOffset().At(b.Start)
-		if ends[part] > b.Start {
-			left++
+		if ends[part] <= b.Start {
+			delete(ends, part)
 		}
 	}
 	if err := f.read(starts); err != nil {
 		return view.Log{}, nil, err
 	}
 	lowest := make(map[uuid.UUID]int64)
-	for left > 0 {
+	for len(ends) > 0 {
 		fetches := f.client.PollRecords(ctx, 4*batch)
 		if err := errors.Join(ctx.Err(), fetches.Err()); err != nil {
 			return view.Log{}, nil, fmt.Errorf("read topic %s: %w", r.Topic, err)
 		}
 		fetches.EachRecord(func(record *kgo.Record) {
-			if record.Offset == ends[record.Partition]-1 {
-				left--
-			}
-			m, err := topic.Parse(record)
-			if record.Attrs.IsControl() || err != nil || record.Offset >= ends[record.Partition] {
-				return // what is no event will be a dead letter
-			}
-			if v, known := lowest[m.Order]; !known || m.Version < v {
-				lowest[m.Order] = m.Version
+			note(record, lowest)
+			if record.Offset >= ends[record.Partition]-1 {
+				delete(ends, record.Partition)
 			}
 		})
 	}
 	return bounds, lowest, nil
+}
+
+// note takes note of an event's version, if it is the lowest of its order. What is no event will be a dead letter. What has come since
+// the end was asked for does no harm: it is higher, or of an order that is in no snapshot.
+func note(record *kgo.Record, lowest map[uuid.UUID]int64) {
+	m, err := topic.Parse(record)
+	if record.Attrs.IsControl() || err != nil {
+		return
+	}
+	if v, known := lowest[m.Order]; !known || m.Version < v {
+		lowest[m.Order] = m.Version
+	}
 }
 
 // eventLog is one snapshot of the outbox.
@@ -137,13 +143,13 @@ func openEventLog(ctx context.Context, url string) (*eventLog, error) {
 		}
 	}
 	if err != nil {
-		l.close()
+		l.close(ctx)
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *eventLog) close() { _ = l.conn.Close(context.Background()) } // nothing was written
+func (l *eventLog) close(ctx context.Context) { _ = l.conn.Close(context.WithoutCancel(ctx)) } // nothing was written
 
 const passed = `
 SELECT coalesce(bool_and(confirmed_flush_lsn - '0/0' >= $1), false)
