@@ -69,11 +69,14 @@ func TestRolesMayDoTheirWorkAndNothingElse(t *testing.T) {
 			role: "readmodel_projector", fresh: testenv.ReadModel,
 			may: []string{
 				"SELECT * FROM projection_offsets FOR UPDATE", "UPDATE order_summary SET version = 1", "DELETE FROM kitchen_board",
-				"SELECT version FROM schema_migrations",
+				"SELECT version FROM schema_migrations", "SELECT read_model_begin()", "UPDATE rebuild.projection_offsets SET next_offset = 1",
+				"SELECT read_model_swap('rebuild')", "UPDATE former.order_summary SET version = 1", "SELECT read_model_drop('former')",
+				"UPDATE dead_letters SET state = 'redriven', settled_at = now()",
 			},
 			mustNot: []string{
 				"DELETE FROM projection_offsets", "UPDATE order_timeline SET version = 1", "DELETE FROM order_timeline",
 				"TRUNCATE order_summary", "CREATE TABLE mine ()", "UPDATE schema_migrations SET version = 1",
+				"SELECT read_model_move('public', 'pg_temp')", "CREATE SCHEMA rebuild", "DELETE FROM dead_letters", "DELETE FROM cut_overs",
 			},
 		},
 		{
@@ -81,6 +84,7 @@ func TestRolesMayDoTheirWorkAndNothingElse(t *testing.T) {
 			may: []string{"SELECT * FROM order_summary", "SELECT * FROM revenue_minute", "SELECT version FROM schema_migrations"},
 			mustNot: []string{
 				"UPDATE order_summary SET version = 1", "DELETE FROM kitchen_board", "INSERT INTO order_timeline DEFAULT VALUES",
+				"SELECT read_model_begin()", "SELECT read_model_swap('former')", "SELECT read_model_drop('former')",
 				"SELECT * FROM order_summary FOR UPDATE", "CREATE TABLE mine ()",
 			},
 		},

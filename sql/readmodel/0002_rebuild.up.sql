@@ -72,16 +72,18 @@ GRANT SELECT ON dead_letters, excluded_events, cut_overs TO pipeline_monitor;
 -- The tables of the read model, and their views, are in public while they are live, in rebuild while they are being made, in
 -- former after they have been live. A table is told by its name; those that are moved are all but these two.
 CREATE FUNCTION read_model_relations(place text) RETURNS TABLE (relation oid, name text, kind "char")
-LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT c.oid, c.relname, c.relkind
   FROM pg_class c
   WHERE c.relnamespace = to_regnamespace(quote_ident(place)) AND c.relkind IN ('r', 'v')
     AND c.relname NOT IN ('schema_migrations', 'cut_overs')
 $$;
 
+-- Of those that run with their owner's rights, pg_temp is last on the path: a caller's temporary table would be found first otherwise.
+
 -- read_model_begin makes the schema rebuild with empty tables as the live ones are: columns, constraints, indexes, settings, grants.
 CREATE FUNCTION read_model_begin() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
   g record;
@@ -96,11 +98,11 @@ BEGIN
     END IF;
   END LOOP;
   FOR r IN SELECT relation, name FROM public.read_model_relations('public') WHERE kind = 'v' ORDER BY name LOOP
-    PERFORM set_config('search_path', 'public', true); -- so that the definition names no schema
+    PERFORM set_config('search_path', 'public, pg_temp', true); -- so that the definition names no schema
     SELECT pg_get_viewdef(r.relation) AS text INTO g;
-    PERFORM set_config('search_path', 'rebuild', true);
+    PERFORM set_config('search_path', 'rebuild, pg_temp', true);
     EXECUTE format('CREATE VIEW rebuild.%I AS %s', r.name, g.text);
-    PERFORM set_config('search_path', 'pg_catalog', true);
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
   END LOOP;
   FOR r IN SELECT n.name, a.privilege_type, a.grantee::regrole AS role
            FROM public.read_model_relations('public') n JOIN pg_class c ON c.oid = n.relation, aclexplode(c.relacl) a
@@ -112,7 +114,7 @@ $$;
 
 -- read_model_drop drops the tables that are being made, or those that were live.
 CREATE FUNCTION read_model_drop(place text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF place NOT IN ('rebuild', 'former') THEN
     RAISE EXCEPTION 'read_model_drop: % is not rebuild or former', quote_literal(place);
@@ -123,7 +125,7 @@ $$;
 
 -- read_model_move gives a schema's relations to another, which has none of those names.
 CREATE FUNCTION read_model_move(place text, target text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
 BEGIN
@@ -137,7 +139,7 @@ REVOKE ALL ON FUNCTION read_model_move(text, text) FROM PUBLIC;
 -- read_model_swap makes the tables of place live, in the caller's transaction, and the live ones former. The tables that were
 -- former are dropped for those of rebuild. The caller holds the rows of both projection_offsets.
 CREATE FUNCTION read_model_swap(place text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF place NOT IN ('rebuild', 'former') OR to_regnamespace(place) IS NULL THEN
     RAISE EXCEPTION 'read_model_swap: there is no read model in %', quote_literal(place);
