@@ -91,3 +91,10 @@ func (g *program) resident() int {
 	g.Fatalf("no VmRSS of %s", g.name)
 	return 0
 }
+
+// TestARebuildOfAMillionEvents_I10 takes some ten minutes.
+func TestARebuildOfAMillionEvents_I10(t *testing.T) {
+	kafka := testenv.Kafka(t)
+	p := setup(t, kafka.Address())
+	p.rebuild(400, 1_000_000, 200_000, 3)
+}
