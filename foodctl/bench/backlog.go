@@ -182,7 +182,7 @@ WHERE seq > $1`
 
 func (b *backlog) fill(ctx context.Context) (err error) {
 	b.Progress(fmt.Sprintf("filling: %d rows, %d a transaction", b.Rows, b.RowsPerTransaction))
-	if b.from, err = b.ends(ctx); err != nil {
+	if b.from, err = b.ends(ctx, b.names.Topic); err != nil {
 		return err
 	}
 	if b.records, err = b.trial.records(b.Rows, b.RowsPerTransaction); err != nil {

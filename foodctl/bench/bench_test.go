@@ -26,7 +26,7 @@ import (
 func given(t *testing.T) Config {
 	t.Helper()
 	return Config{
-		DatabaseURL: testenv.Empty(t), Brokers: testenv.Broker(t), Relay: testenv.Build(t, "relay"),
+		DatabaseURL: testenv.Empty(t), Brokers: testenv.Broker(t), Relay: testenv.Build(t, "relay"), Projector: testenv.Build(t, "projector"),
 		Progress: func(text string) { t.Log(text) }, name: testenv.Name(t)[:30] + strings.ToLower(rand.Text()[:8]),
 	}
 }
@@ -212,7 +212,7 @@ func TestTheAuditFindsWhatIsWrongOnTheServers(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	from, err := s.ends(t.Context())
+	from, err := s.ends(t.Context(), s.names.Topic)
 	if err != nil {
 		t.Fatal(err)
 	}

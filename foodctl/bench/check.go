@@ -157,11 +157,11 @@ func (s *servers) audit(ctx context.Context, t trial, after int64, from ends) (C
 	if err := c.expect(ctx, s.db, after); err != nil {
 		return Check{}, err
 	}
-	to, err := s.ends(ctx)
+	to, err := s.ends(ctx, s.names.Topic)
 	if err != nil {
 		return Check{}, err
 	}
-	if err := s.consume(ctx, from, to, c.show); err != nil {
+	if err := s.consume(ctx, s.names.Topic, from, to, c.show); err != nil {
 		return Check{}, err
 	}
 	return c.result(), nil

@@ -13,22 +13,22 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 )
 
-// ends is a position behind everything in each of the topic's partitions.
+// ends is a position behind everything in each of a topic's partitions.
 type ends [topic.Partitions]int64
 
-// ends looks up where the topic ends now.
-func (s *servers) ends(ctx context.Context) (e ends, err error) {
-	listed, err := kadm.NewClient(s.client).ListEndOffsets(ctx, s.names.Topic)
+// ends looks up where a topic ends now.
+func (s *servers) ends(ctx context.Context, name string) (e ends, err error) {
+	listed, err := kadm.NewClient(s.client).ListEndOffsets(ctx, name)
 	if err == nil {
 		err = listed.Error()
 	}
 	if err != nil {
-		return e, fmt.Errorf("end of topic %s: %w", s.names.Topic, err)
+		return e, fmt.Errorf("end of topic %s: %w", name, err)
 	}
 	for p := range e {
-		found, has := listed.Lookup(s.names.Topic, int32(p))
+		found, has := listed.Lookup(name, int32(p))
 		if !has {
-			return e, fmt.Errorf("topic %s: partition %d was not listed", s.names.Topic, p)
+			return e, fmt.Errorf("topic %s: partition %d was not listed", name, p)
 		}
 		e[p] = found.Offset
 	}
@@ -45,14 +45,14 @@ func (e ends) reached(all ends) bool {
 }
 
 // consume reads what was committed from one position to another, as any read_committed reader does.
-func (s *servers) consume(ctx context.Context, from, to ends, visit func(*kgo.Record)) error {
-	client, err := s.consumer(ctx, from, kgo.KeepControlRecords()) // or a log that ends in a marker would never be read up
+func (s *servers) consume(ctx context.Context, name string, from, to ends, visit func(*kgo.Record)) error {
+	client, err := s.consumer(ctx, name, from, kgo.KeepControlRecords()) // or a log that ends in a marker would never be read up
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	for next := from; !next.reached(to); {
-		fetches, err := s.poll(ctx, client)
+		fetches, err := poll(ctx, client)
 		if err != nil {
 			return err
 		}
@@ -68,26 +68,26 @@ func (s *servers) consume(ctx context.Context, from, to ends, visit func(*kgo.Re
 
 // poll waits for records, for as long as there is patience: the end of a log that holds an open transaction never
 // comes.
-func (s *servers) poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
+func poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
 	late := fmt.Errorf("nothing comes for %s, and this is not its end", patience)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, late)
 	defer cancel()
 	fetches := client.PollFetches(ctx)
 	err := fetches.Err()
 	if err != nil {
-		err = fmt.Errorf("read topic %s: %w", s.names.Topic, cmp.Or(context.Cause(ctx), err))
+		err = fmt.Errorf("read the topic: %w", cmp.Or(context.Cause(ctx), err))
 	}
 	return fetches, err
 }
 
 // consumer connects a read_committed consumer that begins at a position. The caller must close it.
-func (s *servers) consumer(ctx context.Context, from ends, opts ...kgo.Opt) (*kgo.Client, error) {
+func (s *servers) consumer(ctx context.Context, name string, from ends, opts ...kgo.Opt) (*kgo.Client, error) {
 	offsets := make(map[int32]kgo.Offset, len(from))
 	for p, offset := range from {
 		offsets[int32(p)] = kgo.NewOffset().At(offset)
 	}
 	return broker.Connect(ctx, s.Brokers, append(opts,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.names.Topic: offsets}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: offsets}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMinBytes(1),
 		kgo.FetchMaxWait(500*time.Millisecond),

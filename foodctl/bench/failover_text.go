@@ -16,7 +16,6 @@ func (r FailoverReport) Write(w io.Writer) error {
 		"Active: until the other relay says that it is.", "",
 	}
 	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "active p50", "active max")
-	seconds := func(v float64) string { return fmt.Sprintf("%.2f", v) }
 	for _, f := range r.Faults {
 		t.row(string(f.Fault), strconv.Itoa(f.Rounds),
 			seconds(f.Delivered.Min), seconds(f.Delivered.P50), figure(f.Delivered.P90), seconds(f.Delivered.Max),

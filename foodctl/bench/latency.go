@@ -131,12 +131,6 @@ func (f *traffic) latency(marks []mark, warm int) RateLatency {
 
 // Write writes the report for people.
 func (r LatencyReport) Write(w io.Writer) error {
-	ms := func(v *float64) string {
-		if v == nil {
-			return missing
-		}
-		return fmt.Sprintf("%.1f", *v*1e3)
-	}
 	lines := []string{
 		r.Machine.String(), "",
 		"Visible: from the answer to COMMIT until a read_committed consumer has the event. Commit: from the event's",
@@ -144,13 +138,9 @@ func (r LatencyReport) Write(w io.Writer) error {
 	}
 	t := newTable("wanted", "events/s", "events", "p50", "p99", "p99.9", "max", "commit p50", "commit p99", "relay CPU %")
 	for _, l := range r.Rates {
-		percent := missing
-		if l.RelayCPU != nil {
-			percent = fmt.Sprintf("%.1f", *l.RelayCPU*100)
-		}
 		t.row(fmt.Sprintf("%g events/s", l.Rate), fmt.Sprintf("%.1f", l.Achieved), grouped(int64(l.Events)),
-			ms(&l.Visible.P50), ms(l.Visible.P99), ms(l.Visible.P999), ms(&l.Visible.Max),
-			ms(&l.Commit.P50), ms(l.Commit.P99), percent)
+			millis(&l.Visible.P50), millis(l.Visible.P99), millis(l.Visible.P999), millis(&l.Visible.Max),
+			millis(&l.Commit.P50), millis(l.Commit.P99), percent(l.RelayCPU))
 	}
 	lines = append(append(lines, t.lines()...), "")
 	if r.WarmUp.Void {

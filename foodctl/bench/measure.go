@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -116,6 +118,8 @@ func (s *servers) describe(ctx context.Context) (Machine, error) {
 	if s.kafka != nil {
 		m.Kafka = "Apache Kafka " + kafkaserver.Version
 	}
-	err := s.db.QueryRow(ctx, "SHOW server_version").Scan(&m.Postgres)
+	err := s.administer(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SHOW server_version").Scan(&m.Postgres)
+	})
 	return m, err
 }

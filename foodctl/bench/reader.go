@@ -49,19 +49,9 @@ func startReading(ctx context.Context, url, slot string) (conn net.Conn, server 
 		return nil, 0, err
 	}
 	config.RuntimeParams["replication"] = "database"
-	config.RuntimeParams["application_name"] = "foodctl-bench"
-	pg, err := pgconn.ConnectConfig(ctx, config)
+	taken, err := takeOver(ctx, config)
 	if err != nil {
 		return nil, 0, err
-	}
-	// The connection is taken over before the command is sent, and nobody else reads from it any more: pgconn reads
-	// ahead, in the background too, and would keep the first rows.
-	if err := pg.SyncConn(ctx); err != nil {
-		return nil, 0, errors.Join(err, pg.Close(ctx))
-	}
-	taken, err := pg.Hijack()
-	if err != nil {
-		return nil, 0, errors.Join(err, pg.Close(ctx))
 	}
 	command := fmt.Sprintf(`START_REPLICATION SLOT "%s" LOGICAL 0/0 (proto_version '1', publication_names '%s')`,
 		slot, outbox.Publication)
@@ -74,6 +64,24 @@ func startReading(ctx context.Context, url, slot string) (conn net.Conn, server 
 		return nil, 0, err
 	}
 	return taken.Conn, int(taken.PID), nil
+}
+
+// takeOver makes a connection that nobody reads from any more: pgconn reads ahead, in the background too, and would keep
+// what comes first.
+func takeOver(ctx context.Context, config *pgconn.Config) (*pgconn.HijackedConn, error) {
+	config.RuntimeParams["application_name"] = "foodctl-bench"
+	pg, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	err = pg.SyncConn(ctx)
+	if err == nil {
+		var taken *pgconn.HijackedConn
+		if taken, err = pg.Hijack(); err == nil {
+			return taken, nil
+		}
+	}
+	return nil, errors.Join(err, pg.Close(ctx))
 }
 
 // run reads until the transaction that holds the last wanted row has come to its end.

@@ -1,35 +1,18 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
-	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 )
 
-// relay is a relay of the trial, as a process that can be started again and again.
-type relay struct {
-	name    string
-	program string
-	env     []string
-	url     string // of its metrics
-	log     string // path; all of its processes write to it
-
-	process *child.Process // the newest
-}
+// relay is a relay of the trial.
+type relay struct{ program }
 
 // The roles that a relay says it has (metric relay_role).
 const (
@@ -37,41 +20,13 @@ const (
 	standby = "standby"
 )
 
-// patience is how long a relay may take for anything that it is to do soon.
-const patience = time.Minute
-
 // relay names a relay of the trial without starting it. It reaches Postgres and Kafka at these addresses, "" for the
 // servers themselves.
 func (s *servers) relay(name, postgres, kafka string) (*relay, error) {
-	port, err := ports.Free()
-	if err != nil {
-		return nil, err
-	}
-	if kafka == "" {
-		kafka = s.Brokers
-	}
-	address := net.JoinHostPort(stack.Host, strconv.Itoa(port))
-	return &relay{
-		name: name, program: s.Relay, url: "http://" + address, log: filepath.Join(s.dir, name+".log"),
-		env: append(stack.Inherited(os.Environ()),
-			"ORDERS_DATABASE_URL="+s.relayURL(postgres), "KAFKA_BROKERS="+kafka, "TOPIC="+s.names.Topic,
-			"RELAY_SLOT="+s.names.Slot, "RELAY_LISTEN="+address, "LOG_FORMAT=text"),
-	}, nil
-}
-
-// start starts a process, which dies with this one.
-func (r *relay) start() error {
-	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd := exec.Command(r.program, "run") //nolint:noctx // stop ends it
-	cmd.Env, cmd.Stdout, cmd.Stderr = r.env, log, log
-	if r.process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("start %s: %w", r.name, err)
-	}
-	return nil
+	p, err := s.program(name, s.Relay, "RELAY_LISTEN",
+		"ORDERS_DATABASE_URL="+s.relayURL(postgres), "KAFKA_BROKERS="+cmp.Or(kafka, s.Brokers), "TOPIC="+s.names.Topic,
+		"RELAY_SLOT="+s.names.Slot)
+	return &relay{p}, err
 }
 
 // await waits until the relay has the role.
@@ -82,52 +37,6 @@ func (r *relay) await(ctx context.Context, role string) error {
 		m, err := status.Scrape(ctx, r.url)
 		return err == nil && m.Is("relay_role", "role", role), nil // it does not answer before it has begun
 	})
-}
-
-// until asks again and again whether something is so, for as long as the relay lives.
-func (r *relay) until(ctx context.Context, every time.Duration, so func(context.Context) (bool, error)) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		if is, err := so(ctx); is || err != nil {
-			return err
-		}
-		select {
-		case <-r.process.Done():
-			return r.ended()
-		case <-ctx.Done():
-			return fmt.Errorf("%w; its log ends: %s", context.Cause(ctx), supervise.LastLine(r.log))
-		case <-tick.C:
-		}
-	}
-}
-
-func (r *relay) ended() error {
-	how := "exit code 0"
-	if err := r.process.Wait(); err != nil {
-		how = err.Error()
-	}
-	return fmt.Errorf("%s ended, %s: %s", r.name, how, supervise.LastLine(r.log))
-}
-
-// stop lets the relay drain and waits until it is gone. One that was never started, or is gone, is no error.
-func (r *relay) stop(ctx context.Context) error {
-	if r.process == nil {
-		return nil
-	}
-	// A paused one would not hear of its end.
-	if err := errors.Join(r.process.Signal(syscall.SIGTERM), r.process.Signal(syscall.SIGCONT)); err != nil {
-		return err
-	}
-	select {
-	case <-r.process.Done():
-		return nil
-	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), r.process.Kill())
-	case <-time.After(patience):
-		err := fmt.Errorf("%s does not stop; its log ends: %s", r.name, supervise.LastLine(r.log))
-		return errors.Join(err, r.process.Kill())
-	}
 }
 
 // prime lets a relay run until slot and checkpoint exist and the slot is up to date, and stops it.

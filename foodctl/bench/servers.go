@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
@@ -23,32 +22,36 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
-	"github.com/adamkwhite/kafkafoodpipeline/sql/migrate"
 )
 
 // Config says on which servers to measure.
 type Config struct {
-	DatabaseURL string       // a superuser's, of a server with wal_level=logical; empty: a private Postgres
+	DatabaseURL string       // a superuser's; for a relay, of a server with wal_level=logical; empty: a private Postgres
 	Brokers     string       // comma-separated addresses; empty: a private Apache Kafka
 	Relay       string       // path of the program; empty: the one beside this program, else built
+	Projector   string       // the same
 	Progress    func(string) // is told what is going on, one line a call; not nil
 
 	name string // of what is made on the servers; empty: one that nobody else has
 }
 
-// servers are a database and a topic of a trial's own, on servers of its own unless some were given.
+// servers are what a trial runs on: servers of its own unless some were given, and what it has made there.
 type servers struct {
 	Config
 
-	names    stack.Names
+	id       string // in the name of all that is made
 	dir      string // scratch, removed at the end
 	admin    *url.URL
-	login    access.Login        // the relay's
 	postgres *pgserver.Server    // nil for a given one
 	kafka    *kafkaserver.Server // nil for given ones
-	db       *pgx.Conn           // the administrator's, to the orders database
 	client   *kgo.Client         // for questions
 	machine  Machine             // what it is measured on
+	made     made
+
+	// What open makes for a relay.
+	names stack.Names
+	login access.Login // the relay's
+	db    *pgx.Conn    // the administrator's, to the orders database
 }
 
 // settings of the private Postgres. They keep out of the way what would come and go while something is measured: no
@@ -64,11 +67,9 @@ var settings = map[string]string{
 	"shared_buffers":     "256MB",
 }
 
-// open starts what was not given, and makes database, login and topic. properties are the private broker's.
-func open(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, err error) {
-	id := cmp.Or(c.name, "bench_"+strings.ToLower(rand.Text()[:8]))
-	s = &servers{Config: c, names: stack.ScratchNames(id)}
-	s.login = access.Login{Name: id + "_relay", Password: rand.Text(), Group: "orders_relay", Attributes: "REPLICATION"}
+// start starts what was not given. properties are the private broker's.
+func start(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, err error) {
+	s = &servers{Config: c, id: cmp.Or(c.name, "bench_"+strings.ToLower(rand.Text()[:8]))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -81,20 +82,49 @@ func open(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, 
 	if err = os.Chmod(s.dir, 0o755); err != nil { // what is secret in it has its own mode
 		return s, err
 	}
-	if c.Relay == "" {
+	if c.Relay == "" || c.Projector == "" {
 		dir, err := programs.Find(ctx, c.Progress)
 		if err != nil {
 			return s, err
 		}
-		s.Relay = filepath.Join(dir, "relay")
+		s.Relay, s.Projector = cmp.Or(c.Relay, filepath.Join(dir, "relay")), cmp.Or(c.Projector, filepath.Join(dir, "projector"))
 	}
 	if err = s.openBroker(ctx, kafka); err != nil {
 		return s, err
 	}
-	if err = s.openDatabase(ctx); err != nil {
+	if err = s.openPostgres(ctx); err != nil {
 		return s, err
 	}
 	s.machine, err = s.describe(ctx)
+	return s, err
+}
+
+// open starts servers, and makes what a relay needs: orders database, login and topic.
+func open(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, err error) {
+	if s, err = start(ctx, c, kafka); err != nil {
+		return s, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	s.names = stack.ScratchNames(s.id)
+	s.login = access.Login{Name: s.id + "_relay", Password: rand.Text(), Group: "orders_relay", Attributes: "REPLICATION"}
+	if err = s.ensureTopic(ctx, s.names.Topic); err != nil {
+		return s, err
+	}
+	s.made.topics = append(s.made.topics, s.names.CheckpointTopic())
+	if err = s.checkLevel(ctx); err != nil {
+		return s, err
+	}
+	if err = s.createDatabase(ctx, s.names.OrdersDB, sql.Orders); err != nil {
+		return s, err
+	}
+	if err = s.ensureLogin(ctx, s.login); err != nil {
+		return s, err
+	}
+	s.db, err = pgx.Connect(ctx, s.url())
 	return s, err
 }
 
@@ -115,14 +145,11 @@ func (s *servers) openBroker(ctx context.Context, c kafkaserver.Config) (err err
 	}
 	ctx, cancel := context.WithTimeout(ctx, brokersTimeout)
 	defer cancel()
-	if s.client, err = broker.Connect(ctx, s.Brokers); err != nil {
-		return err
-	}
-	_, err = broker.Ensure(ctx, s.client, s.names.Topic, 0)
+	s.client, err = broker.Connect(ctx, s.Brokers)
 	return err
 }
 
-func (s *servers) openDatabase(ctx context.Context) (err error) {
+func (s *servers) openPostgres(ctx context.Context) (err error) {
 	address := s.DatabaseURL
 	if address == "" {
 		s.Progress("starting Postgres")
@@ -137,110 +164,53 @@ func (s *servers) openDatabase(ctx context.Context) (err error) {
 	if s.admin, err = url.Parse(address); err != nil || s.admin.Scheme != "postgres" && s.admin.Scheme != "postgresql" {
 		return errors.New("--database-url is not of the form postgres://user:password@host:port/database")
 	}
-	conn, err := pgx.Connect(ctx, address)
+	return nil
+}
+
+// administer lets the administrator do something, in the database that his URL names.
+func (s *servers) administer(ctx context.Context, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, s.admin.String())
 	if err != nil {
 		return fmt.Errorf("database server: %w: start it, or give --database-url the right address and login", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was done with it is committed
-	var level string
-	if err := conn.QueryRow(ctx, "SHOW wal_level").Scan(&level); err != nil {
-		return fmt.Errorf("settings of the database server: %w", err)
-	}
-	if level != "logical" {
-		return fmt.Errorf("the database server has wal_level = %s, and the relay reads logical changes: run "+
-			"ALTER SYSTEM SET wal_level = 'logical' as a superuser and restart the server", level)
-	}
-	if err := access.CreateDatabase(ctx, conn, s.names.OrdersDB); err != nil {
-		return err
-	}
-	if err := migrate.Up(ctx, s.url(), sql.Orders); err != nil {
-		return err
-	}
-	if err := s.login.Ensure(ctx, conn); err != nil {
-		return err
-	}
-	s.db, err = pgx.Connect(ctx, s.url())
-	return err
+	return do(conn)
 }
 
-// url is the administrator's URL of the orders database. It holds a password.
-func (s *servers) url() string {
+// checkLevel refuses a server whose log a relay cannot read.
+func (s *servers) checkLevel(ctx context.Context) error {
+	return s.administer(ctx, func(conn *pgx.Conn) error {
+		var level string
+		if err := conn.QueryRow(ctx, "SHOW wal_level").Scan(&level); err != nil {
+			return fmt.Errorf("settings of the database server: %w", err)
+		}
+		if level != "logical" {
+			return fmt.Errorf("the database server has wal_level = %s, and the relay reads logical changes: run "+
+				"ALTER SYSTEM SET wal_level = 'logical' as a superuser and restart the server", level)
+		}
+		return nil
+	})
+}
+
+// urlOf is the administrator's URL of a database. It holds a password.
+func (s *servers) urlOf(database string) string {
 	u := *s.admin
-	u.Path = "/" + s.names.OrdersDB
+	u.Path = "/" + database
 	return u.String()
 }
 
+// url is that of the orders database.
+func (s *servers) url() string { return s.urlOf(s.names.OrdersDB) }
+
 // relayURL is the orders database for the relay, at another address if one is given. It holds a password.
-func (s *servers) relayURL(address string) string {
+func (s *servers) relayURL(address string) string { return s.urlAs(s.login, s.names.OrdersDB, address) }
+
+// urlAs is a database for a login, at another address if one is given. It holds a password.
+func (s *servers) urlAs(l access.Login, database, address string) string {
 	u := *s.admin
-	u.Path, u.User = "/"+s.names.OrdersDB, url.UserPassword(s.login.Name, s.login.Password)
+	u.Path, u.User = "/"+database, url.UserPassword(l.Name, l.Password)
 	if address != "" {
 		u.Host = address
 	}
 	return u.String()
-}
-
-// closeTimeout bounds what ends servers, or tidies up given ones.
-const closeTimeout = time.Minute
-
-// close ends the servers, or removes from given ones what was made there, and removes the directory. The relays must be
-// gone.
-func (s *servers) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
-	defer cancel()
-	var errs []error
-	if s.db != nil {
-		_ = s.db.Close(ctx) // what was interrupted has closed it already
-	}
-	if s.postgres == nil && s.admin != nil {
-		errs = append(errs, s.scrubDatabase(ctx))
-	}
-	if s.client != nil {
-		if s.kafka == nil {
-			_, err := kadm.NewClient(s.client).DeleteTopics(ctx, s.names.Topic, s.names.CheckpointTopic())
-			errs = append(errs, err)
-		}
-		s.client.Close()
-	}
-	if s.kafka != nil {
-		errs = append(errs, s.kafka.Kill()) // its files go, too
-	}
-	if s.postgres != nil {
-		errs = append(errs, s.postgres.Stop(ctx, pgserver.Immediate))
-	}
-	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
-}
-
-// A walsender whose client is gone holds its slot for a moment.
-const endSenders = `
-SELECT pg_terminate_backend(active_pid, 10000)
-FROM pg_replication_slots
-WHERE database = $1 AND active_pid IS NOT NULL`
-
-const dropSlots = `
-SELECT pg_drop_replication_slot(slot_name)
-FROM pg_replication_slots
-WHERE database = $1`
-
-// scrubDatabase removes what was made on a given server, as far as it was made.
-func (s *servers) scrubDatabase(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.admin.String())
-	if err != nil {
-		return fmt.Errorf("remove database %s: %w", s.names.OrdersDB, err)
-	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing is lost with it
-	for _, statement := range []string{endSenders, dropSlots} {
-		if _, err := conn.Exec(ctx, statement, s.names.OrdersDB); err != nil {
-			return fmt.Errorf("drop the slots of %s: %w", s.names.OrdersDB, err)
-		}
-	}
-	for _, statement := range []string{
-		"DROP DATABASE IF EXISTS " + pgx.Identifier{s.names.OrdersDB}.Sanitize() + " WITH (FORCE)",
-		"DROP ROLE IF EXISTS " + pgx.Identifier{s.login.Name}.Sanitize(),
-	} {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", statement, err)
-		}
-	}
-	return nil
 }

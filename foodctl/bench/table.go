@@ -58,6 +58,24 @@ func figure(v *float64) string {
 	return fmt.Sprintf("%.2f", *v)
 }
 
+func seconds(v float64) string { return figure(&v) }
+
+// millis is a time in seconds in milliseconds.
+func millis(v *float64) string {
+	if v == nil {
+		return missing
+	}
+	return fmt.Sprintf("%.1f", *v*1e3)
+}
+
+// percent is a part in hundredths.
+func percent(v *float64) string {
+	if v == nil {
+		return missing
+	}
+	return fmt.Sprintf("%.1f", *v*100)
+}
+
 func count(v *int64, unit int64) string {
 	if v == nil {
 		return missing

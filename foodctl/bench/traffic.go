@@ -70,10 +70,10 @@ func (s *servers) flow(ctx context.Context, t trial, rate float64, limit int) (f
 	if err := s.db.QueryRow(ctx, `SELECT coalesce(max(seq), 0) FROM outbox`).Scan(&f.before); err != nil {
 		return nil, fmt.Errorf("the outbox before the traffic: %w", err)
 	}
-	if f.from, err = s.ends(ctx); err != nil {
+	if f.from, err = s.ends(ctx, s.names.Topic); err != nil {
 		return nil, err
 	}
-	client, err := s.consumer(ctx, f.from)
+	client, err := s.consumer(ctx, s.names.Topic, f.from)
 	if err != nil {
 		return nil, err
 	}
