@@ -15,6 +15,8 @@ type benchCmd struct {
 	Relay    benchRelayCmd    `cmd:"" help:"How fast the relay drains a backlog, beside what this machine can do at most."`
 	Latency  benchLatencyCmd  `cmd:"" help:"How long an event takes from its commit to a reader."`
 	Failover benchFailoverCmd `cmd:"" help:"How long a standby takes to take over."`
+
+	Projector benchProjectorCmd `cmd:"" help:"How fast the projector makes read models, beside what this machine can do at most."`
 }
 
 // benchFlags are what the benches have in common.
@@ -127,5 +129,39 @@ Exit code: 0; 1 if the check found anything, the figures are void then. A takeov
 // Run measures and prints.
 func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Failover{Config: c.config(p), Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate}.Run(ctx)
+	return c.print(ctx, out, r, r.Void, err)
+}
+
+type benchProjectorCmd struct {
+	benchFlags
+
+	Parts          []bench.Part  `help:"What to measure (${default})." env:"FOODCTL_PARTS" enum:"replay,latency,takeover" default:"replay,latency,takeover" placeholder:"PART,..."`
+	Open           int           `help:"Orders that are on their way at a time (${default}). The more there are, the fewer events of a batch share a row." env:"FOODCTL_OPEN" default:"1000" placeholder:"N"`
+	Events         int64         `help:"Events of the topic that is replayed (${default})." env:"FOODCTL_EVENTS" default:"1000000" placeholder:"N"`
+	Members        []int         `help:"Group members, a replay for each (${default})." env:"FOODCTL_MEMBERS" default:"1,3" placeholder:"N,..."`
+	Rates          []float64     `help:"Latency: events a second, one after the other (${default})." env:"FOODCTL_RATES" default:"10,1000,5000" placeholder:"N,..."`
+	For            time.Duration `help:"Latency: how long each (${default})." env:"FOODCTL_FOR" default:"30s" placeholder:"DURATION"`
+	Faults         []bench.Fault `help:"Takeover: what happens to one of two projectors (${default})." env:"FOODCTL_FAULTS" enum:"kill,pause" default:"kill,pause" placeholder:"FAULT,..."`
+	Rounds         int           `help:"Takeover: how often each (${default})." env:"FOODCTL_ROUNDS" default:"20" placeholder:"N"`
+	Rate           float64       `help:"Takeover: events a second, all the time (${default})." env:"RATE" default:"100" placeholder:"N"`
+	SessionTimeout time.Duration `help:"Takeover: the projectors' session timeout (${default}), the brokers' least unless they are told otherwise." env:"FOODCTL_SESSION_TIMEOUT" default:"6s" placeholder:"DURATION"`
+}
+
+// Help is what `foodctl bench projector --help` says beside the flags.
+func (benchProjectorCmd) Help() string {
+	return `Fills a topic with the lives of orders and lets projectors bring it into fresh read models, beside bare clients that write the same
+rows by COPY and by the projector's own statements, recorded off the wire. Then it measures how long a record takes into the read
+model, and how long the partitions of a projector that is killed or stopped stand still. What was made is compared with the fold of
+the events. docs/performance.md says what each figure means. Takes some 10 GB below TMPDIR and some minutes; let nothing else run.
+
+Exit code: 0; 1 if the check found anything, the figures are void then.`
+}
+
+// Run measures and prints.
+func (c *benchProjectorCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Projector{
+		Config: c.config(p), Parts: c.Parts, Open: c.Open, Events: c.Events, Members: c.Members, Rates: c.Rates, For: c.For,
+		Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate, Session: c.SessionTimeout,
+	}.Run(ctx)
 	return c.print(ctx, out, r, r.Void, err)
 }

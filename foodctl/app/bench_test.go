@@ -58,6 +58,13 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		{"bench latency --for 0s", "a time above 0", 1},
 		{"bench failover --faults burn", "must be one of", 2},
 		{"bench failover --brokers 127.0.0.1:1", "--faults kill,pause", 1},
+		{"bench projector --events 0", "--events", 1},
+		{"bench projector --members 1,0", "--members", 1},
+		{"bench projector --parts latency --rates 10,0", "--rates", 1},
+		{"bench projector --parts takeover --rounds 0", "one round", 1},
+		{"bench projector --session-timeout 5s", "6s or more", 1},
+		{"bench projector --faults cut", "must be one of", 2},
+		{"bench projector --parts all", "must be one of", 2},
 	} {
 		err := run(t.Context(), strings.Fields(tt.args), io.Discard, io.Discard)
 		var text strings.Builder

@@ -64,6 +64,15 @@ WHERE starts_with(name, $1)`, c.name)
 		t.Fatal(err)
 	}
 	defer client.Close()
+	groups, err := kadm.NewClient(client).ListGroups(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range groups.Groups() {
+		if strings.Contains(group, c.name) {
+			names = append(names, "group "+group)
+		}
+	}
 	// A broker may list a topic for a moment after its deletion was answered.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -184,6 +193,23 @@ func TestOnServersOfItsOwnEveryFaultIsSurvivedAndCPUIsKnown(t *testing.T) {
 			if f.Fault != Kill && f.Active.Min < 2 {
 				t.Errorf("%s: another relay was active after %.2f s", f.Fault, f.Active.Min)
 			}
+		}
+	})
+	t.Run("projector", func(t *testing.T) {
+		t.Parallel()
+		p := Projector{Config: c, Parts: []Part{Replays}, Open: 50, Events: 6000, Members: []int{1}}
+		r, err := p.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pass := range []Pass{r.Replay.Copy.Pass, r.Replay.Unnest.Pass, r.Replay.Replays[0].Pass} {
+			used := pass.CPU
+			if used.Own == nil || used.Postgres == nil || *used.Postgres <= 0 || used.Broker == nil {
+				t.Errorf("%s: %+v", pass.Name, pass)
+			}
+		}
+		if rss := r.Replay.Replays[0].PeakRSS; r.Void || rss == nil || *rss < 10e6 {
+			t.Errorf("void %v, %+v", r.Void, r.Replay.Replays)
 		}
 	})
 	t.Run("relay", func(t *testing.T) {

@@ -57,9 +57,18 @@ func TestRatiosAreTheRelayByTheBestOfEachLimit(t *testing.T) {
 	}
 }
 
+func TestReplayRatiosAreTheProjectorByEachLimit(t *testing.T) {
+	t.Parallel()
+	limit := func(rate float64) Limit { return Limit{Pass: Pass{EventsPerSecond: rate}} }
+	r := ReplayReport{Copy: limit(400), Unnest: limit(100), Both: limit(80), Whole: limit(160)}
+	want := ReplayRatios{Copy: 0.2, Unnest: 0.8, Both: 1, Whole: 0.5}
+	if got := r.ratios(Replay{Pass: Pass{EventsPerSecond: 80}}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestLatencyLeavesTheWarmUpOut(t *testing.T) {
 	t.Parallel()
-	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	f := &traffic{rate: 100} // one each 10 ms
 	marks := []mark{
 		{committed: ms(500), delivered: ms(900)}, // warm-up
@@ -140,6 +149,14 @@ func TestTablesFitAndVoidFiguresAreMarked(t *testing.T) {
 		PeakRSS: new(int64(2_345_000_000)), Reads: new(int64(1_000_000)), KafkaTransactions: new(int64(1_000_000)),
 	}
 	bad := Check{Events: 1_000_000, Missing: 100_000, Duplicates: 100_000, OutOfOrder: 100_000, Altered: 100_000}
+	wrong := Verdict{
+		Verdict: "undecided", Events: 1_000_000, Applied: 999_999, Missing: 100_000, Duplicates: 100_000, Extra: 100_000,
+		OutOfOrder: 100_000, Altered: 100_000, Rows: 1_200_000, WrongRows: 100_000,
+	}
+	pass := Pass{
+		EventsPerSecond: 1_234_567, CPU: PassCost{new(12.34), new(12.34), new(12.34)}, PeakRSS: new(int64(2_345_000_000)),
+		Transactions: 1_000_000,
+	}
 	tail := Quantiles{Min: 12.345, P50: 12.345, P90: new(12.345), P99: new(12.345), P999: new(12.345), Max: 12.345}
 	var b strings.Builder
 	for _, err := range []error{
@@ -153,13 +170,28 @@ func TestTablesFitAndVoidFiguresAreMarked(t *testing.T) {
 		FailoverReport{Faults: []Takeover{{
 			Fault: Pause, Rounds: 20, Limit: 8, Above: 20, Delivered: tail, Active: tail, All: []float64{12.3}, Check: bad,
 		}}}.Write(&b),
+		ProjectorReport{
+			Replay: &ReplayReport{
+				Events: 10_000_000, Open: 1_000_000, Copy: Limit{Pass: pass},
+				Whole:  Limit{Pass: Pass{Name: "fence, read, unnest"}, Different: []string{"item_popularity_shard"}},
+				WarmUp: Replay{Check: wrong, Void: true}, Replays: []Replay{{Pass: pass, Members: 64, Check: wrong}},
+			},
+			Latency: &DelayReport{
+				Rates: []RateDelay{{Rate: 50000, Achieved: 49999.9, Events: 1_500_000, Commit: tail, Visible: tail, CPU: new(1.5)}},
+				Check: wrong,
+			},
+			Takeover: &HandoverReport{
+				Session: 1800, Check: wrong,
+				Faults: []Handover{{Fault: Pause, Rounds: 20, Limit: 2251, Above: 20, Applied: tail, Claimed: tail, All: []float64{12.3}}},
+			},
+		}.Write(&b),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := strings.Count(b.String(), "THE FIGURES ARE VOID"); got != 4 {
-		t.Errorf("%d checks are marked void, want 4:\n%s", got, b.String())
+	if got := strings.Count(b.String(), "THE FIGURES ARE VOID"); got != 9 {
+		t.Errorf("%d checks are marked void, want 9:\n%s", got, b.String())
 	}
 	const width = 110
 	for line := range strings.Lines(b.String()) {

@@ -9,9 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 	"github.com/adamkwhite/kafkafoodpipeline/sql/migrate"
@@ -76,11 +78,27 @@ func (s *servers) close(ctx context.Context) error {
 func (s *servers) scrubKafka(ctx context.Context) error {
 	admin := kadm.NewClient(s.client)
 	_, err := admin.DeleteTopics(ctx, s.made.topics...)
-	if len(s.made.groups) == 0 {
-		return err
+	return errors.Join(err, s.scrubGroups(ctx, admin))
+}
+
+// scrubGroups removes the groups. One with a member that was killed is in the way until that one's session has ended.
+func (s *servers) scrubGroups(ctx context.Context, admin *kadm.Client) error {
+	for left := s.made.groups; len(left) > 0; {
+		deleted, err := admin.DeleteGroups(ctx, left...)
+		if err != nil {
+			return fmt.Errorf("delete the groups: %w", err)
+		}
+		left = nil
+		for _, d := range deleted {
+			if errors.Is(d.Err, kerr.NonEmptyGroup) {
+				left = append(left, d.Group)
+			}
+		}
+		if len(left) > 0 && ops.Sleep(ctx, 200*time.Millisecond) != nil {
+			return fmt.Errorf("groups %v have members still, and are left", left)
+		}
 	}
-	_, errGroups := admin.DeleteGroups(ctx, s.made.groups...)
-	return errors.Join(err, errGroups)
+	return nil
 }
 
 // A walsender whose client is gone holds its slot for a moment.

@@ -36,25 +36,28 @@ type Cost struct {
 
 // watch is a measurement that is under way.
 type watch struct {
-	began       time.Time
-	own, broker meter
+	began                 time.Time
+	own, postgres, broker meter
 }
 
 // meter reads a process's CPU time.
 type meter struct {
 	pid  int // 0 for a process that is elsewhere
+	read func(pid int) supervise.Usage
 	from time.Duration
 }
 
-func newMeter(pid int) meter { return meter{pid, supervise.Of(pid).CPU} }
+func newMeter(pid int) meter { return meter{pid, supervise.Of, supervise.Of(pid).CPU} }
+
+// newFamilyMeter is that of a process and all of its children.
+func newFamilyMeter(pid int) meter { return meter{pid, supervise.Family, supervise.Family(pid).CPU} }
 
 // used is the time since the meter was made, in seconds; nil if it cannot be known.
 func (m meter) used() *float64 {
-	now := supervise.Of(m.pid)
-	if m.pid == 0 || now.MaxRSS == 0 {
+	if m.pid == 0 || supervise.Of(m.pid).MaxRSS == 0 {
 		return nil
 	}
-	return new((now.CPU - m.from).Seconds())
+	return new((m.read(m.pid).CPU - m.from).Seconds())
 }
 
 func (m meter) perMillion(events int64) *float64 {
@@ -65,12 +68,15 @@ func (m meter) perMillion(events int64) *float64 {
 	return used
 }
 
-// watch begins to measure a process, and the broker where it is this trial's own.
+// watch begins to measure a process, and Postgres and the broker where they are this trial's own.
 func (s *servers) watch(own int) *watch {
 	if own == os.Getpid() {
 		runtime.GC() // of what others have left
 	}
 	w := &watch{own: newMeter(own)}
+	if s.postgres != nil {
+		w.postgres = newFamilyMeter(s.postgres.PID())
+	}
 	if s.kafka != nil {
 		w.broker = newMeter(s.kafka.PID())
 	}
@@ -87,7 +93,7 @@ func (w *watch) stop(name string, events, payload int64, walsender int) Measurem
 		EventsPerSecond: float64(events) / took, PayloadMBPerSec: float64(payload) / took / 1e6,
 		CPU: Cost{
 			Own:       w.own.perMillion(events),
-			Walsender: meter{pid: walsender}.perMillion(events),
+			Walsender: meter{pid: walsender, read: supervise.Of}.perMillion(events),
 			Broker:    w.broker.perMillion(events),
 		},
 	}

@@ -59,20 +59,32 @@ type proxy struct {
 	gate     *gate
 	listener net.Listener
 	target   string
+	tap      func() io.Writer // is called for each connection, and what it returns is shown what the client sends; may be nil
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
 
 // startProxy listens on a port of this machine and forwards to the target.
 func startProxy(ctx context.Context, port int, target string, g *gate) (*proxy, error) {
+	p := &proxy{gate: g, target: target}
+	return p, p.start(ctx, port)
+}
+
+// startTap forwards to the target, too, and shows what clients send to what tap makes for each connection.
+func startTap(ctx context.Context, target string, tap func() io.Writer) (*proxy, error) {
+	p := &proxy{gate: newGate(), target: target, tap: tap}
+	return p, p.start(ctx, 0)
+}
+
+func (p *proxy) start(ctx context.Context, port int) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(stack.Host, strconv.Itoa(port)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &proxy{gate: g, listener: l, target: target, stop: stop}
+	p.listener, p.stop = l, stop
 	p.running.Go(func() { p.accept(ctx) })
-	return p, nil
+	return nil
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
@@ -107,17 +119,21 @@ func (p *proxy) forward(ctx context.Context, from net.Conn) {
 	defer to.Close()
 	stop := context.AfterFunc(ctx, func() { _ = errors.Join(from.Close(), to.Close()) })
 	defer stop()
+	var shown io.Reader = from
+	if p.tap != nil {
+		shown = io.TeeReader(from, p.tap())
+	}
 	var both sync.WaitGroup
-	both.Go(func() { p.pump(ctx, to, from) })
-	both.Go(func() { p.pump(ctx, from, to) })
+	both.Go(func() { p.pump(ctx, to, from, shown) })
+	both.Go(func() { p.pump(ctx, from, to, to) })
 	both.Wait()
 }
 
-// pump forwards one direction, its end included.
-func (p *proxy) pump(ctx context.Context, to, from net.Conn) {
+// pump forwards one direction, its end included. It reads from what comes from a connection.
+func (p *proxy) pump(ctx context.Context, to, from net.Conn, comes io.Reader) {
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := from.Read(buf)
+		n, err := comes.Read(buf)
 		if p.gate.pass(ctx) != nil {
 			return
 		}

@@ -50,6 +50,14 @@ func (m Metrics) Sum(name string) float64 {
 	return sum
 }
 
+// Count is how often something was observed that a histogram counts, over its labels.
+func (m Metrics) Count(name string) (n uint64) {
+	for _, metric := range m[name].GetMetric() {
+		n += metric.GetHistogram().GetSampleCount()
+	}
+	return n
+}
+
 // Is says whether the series of a gauge with this label is 1.
 func (m Metrics) Is(name, label, value string) bool {
 	for _, metric := range m[name].GetMetric() {

@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// Write writes the report for people.
+func (r ProjectorReport) Write(w io.Writer) error {
+	lines := []string{r.Machine.String()}
+	if r.Replay != nil {
+		lines = append(append(lines, ""), r.Replay.lines()...)
+	}
+	if r.Latency != nil {
+		lines = append(append(lines, ""), r.Latency.lines()...)
+	}
+	if r.Takeover != nil {
+		lines = append(append(lines, ""), r.Takeover.lines()...)
+	}
+	return write(w, lines)
+}
+
+func (r *ReplayReport) lines() []string {
+	lines := []string{
+		fmt.Sprintf("replay: %s events, %s orders open at a time; published in %.1f s", grouped(r.Events), grouped(int64(r.Open)), r.FillSeconds),
+		"Above: bare clients, for the same rows. s/M: CPU seconds per million events.", "",
+	}
+	t := newTable("", "events/s", "own s/M", "Postgres s/M", "broker s/M", "peak RSS MB", "transactions")
+	row := func(name string, p Pass) {
+		t.row(name, grouped(int64(p.EventsPerSecond)), figure(p.CPU.Own), figure(p.CPU.Postgres), figure(p.CPU.Broker),
+			count(p.PeakRSS, 1e6), grouped(p.Transactions))
+	}
+	limits := []Limit{r.Copy, r.Unnest, r.Both, r.Whole}
+	for _, l := range limits {
+		row(l.Name, l.Pass)
+	}
+	for _, p := range r.Replays {
+		row("projector, "+members(p.Members), p.Pass)
+	}
+	lines = append(append(lines, t.lines()...), "")
+	for _, p := range r.Replays {
+		lines = append(lines, fmt.Sprintf("%s by limit: COPY %.2f, unnest %.2f, unnest and consumer %.2f, fence, read, unnest %.2f",
+			members(p.Members), p.Ratios.Copy, p.Ratios.Unnest, p.Ratios.Both, p.Ratios.Whole))
+	}
+	lines = append(lines, fmt.Sprintf("the fence costs %.1f %% of the time without it", r.FenceCost))
+	for _, l := range limits {
+		if len(l.Different) > 0 {
+			lines = append(lines, fmt.Sprintf("%s: other rows than the projector's in %v", l.Name, l.Different), "  THE FIGURES ARE VOID")
+		}
+	}
+	if r.WarmUp.Void {
+		lines = append(lines, r.WarmUp.Check.lines("warm-up")...)
+	}
+	for _, p := range r.Replays {
+		lines = append(lines, p.Check.lines("check of "+members(p.Members))...)
+	}
+	return lines
+}
+
+func members(n int) string {
+	if n == 1 {
+		return "1 member"
+	}
+	return strconv.Itoa(n) + " members"
+}
+
+func (r *DelayReport) lines() []string {
+	lines := []string{
+		"latency: from the acknowledgement of the record's commit until a reader sees it in the read model.",
+		"Commit: from the event's time in the schedule to the acknowledgement. In ms. Own: the projector's.", "",
+	}
+	t := newTable("wanted", "events/s", "events", "p50", "p99", "p99.9", "max", "commit p50", "commit p99", "own CPU %")
+	for _, d := range r.Rates {
+		t.row(fmt.Sprintf("%g events/s", d.Rate), fmt.Sprintf("%.1f", d.Achieved), grouped(int64(d.Events)),
+			millis(&d.Visible.P50), millis(d.Visible.P99), millis(d.Visible.P999), millis(&d.Visible.Max),
+			millis(&d.Commit.P50), millis(d.Commit.P99), percent(d.CPU))
+	}
+	return append(append(append(lines, t.lines()...), ""), r.Check.lines("check")...)
+}
+
+func (r *HandoverReport) lines() []string {
+	lines := []string{
+		"takeover: seconds from the fault until each partition of the projector that was struck is applied again;",
+		fmt.Sprintf("the session timeout is %g s. Claimed: until the other owns them.", r.Session), "",
+	}
+	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "claimed p50", "claimed max")
+	for _, f := range r.Faults {
+		t.row(string(f.Fault), strconv.Itoa(f.Rounds),
+			seconds(f.Applied.Min), seconds(f.Applied.P50), figure(f.Applied.P90), seconds(f.Applied.Max),
+			fmt.Sprintf("%g s: %d", f.Limit, f.Above), seconds(f.Claimed.P50), seconds(f.Claimed.Max))
+	}
+	lines = append(append(lines, t.lines()...), "")
+	for _, f := range r.Faults {
+		lines = append(lines, string(f.Fault))
+		lines = append(append(lines, histogram(f.All)...), "")
+	}
+	return append(lines, r.Check.lines("check")...)
+}
