@@ -1,8 +1,9 @@
 // Package event says what happened to an order: the envelope that every event shares and the payload of each type.
 //
-// It promises that a type's name and meaning never change once an event of it has been written; a changed meaning is a
-// new type with the next version in its name. It promises nothing about storage or transport: package outbox shapes an
-// event as a Postgres row, package topic as a Kafka record.
+// It promises that what was written once can be read for ever, and that a type's name, fields and meaning never change once
+// an event of it has been written: a change is the next version of the type (see file upcast.go), and a program sees only
+// the newest of each. It promises nothing about storage or transport: package outbox shapes an event as a Postgres row,
+// package topic as a Kafka record.
 package event
 
 import (
@@ -17,7 +18,8 @@ import (
 // AggregateType is the kind of thing that the events are about, as the outbox's aggregatetype column has it.
 const AggregateType = "order"
 
-// Type names what happened and the version of the payload's schema, e.g. "order.placed.v1".
+// Type names what happened and the version of the payload's schema, e.g. "order.placed.v1". It is in the envelope, in the
+// outbox and in the topic, so that a payload can be told without being read.
 type Type string
 
 // Data is the payload of an event: one of the structs in this package.
@@ -31,7 +33,7 @@ type Event struct {
 	Order   uuid.UUID         // the order it happened to; the Kafka record's key
 	Version int64             // position in the order's history: 1..n without a hole (I2)
 	At      time.Time         // when it was decided, in UTC, microsecond resolution (what timestamptz keeps)
-	Type    Type              // what happened
+	Type    Type              // what happened, and the version that it was written in
 	Payload json.RawMessage   // the JSON form of the Data; these bytes travel unchanged to the topic
 	Headers map[string]string // tracing and audit context (see the Header names); nil when there is none
 }
@@ -44,7 +46,7 @@ const (
 	HeaderActor         = "actor"
 )
 
-// ErrUnknownType is returned for a type that this version of the program does not know.
+// ErrUnknownType is returned for a type, or a version of one, that this version of the program does not know.
 var ErrUnknownType = errors.New("unknown event type")
 
 // New makes the event that data happened to an order at a time. Its id is new and sorts by time.
@@ -67,8 +69,11 @@ func New(order uuid.UUID, version int64, at time.Time, data Data) (Event, error)
 	}, nil
 }
 
-// Data decodes the payload. It returns an error that wraps ErrUnknownType if the type is not one of this package's.
-func (e Event) Data() (Data, error) {
+// Data decodes the payload as the newest version of its type, whichever it was written in: its Type may be another than
+// the event's. It returns an error that wraps ErrUnknownType if the type is not one of this package's.
+func (e Event) Data() (Data, error) { return e.data(decoders) }
+
+func (e Event) data(decoders map[Type]decoder) (Data, error) {
 	decode, known := decoders[e.Type]
 	if !known {
 		return nil, fmt.Errorf("event %s: %w %q", e.ID, ErrUnknownType, e.Type)
@@ -77,5 +82,5 @@ func (e Event) Data() (Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event %s: decode %s: %w", e.ID, e.Type, err)
 	}
-	return data, nil
+	return upcast(data), nil
 }

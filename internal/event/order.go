@@ -1,9 +1,6 @@
 package event
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // The types of event in the life of an order. See the payload struct of each for what it means.
 const (
@@ -221,8 +218,8 @@ func (TipAdded) Type() Type { return TypeTipAdded }
 // Type implements Data.
 func (OrderRated) Type() Type { return TypeOrderRated }
 
-// decoders has one entry for each type that may be in an outbox or a topic.
-var decoders = map[Type]func([]byte) (Data, error){
+// decoders has one entry for each type, in each version, that may be in an outbox or a topic. None is ever removed.
+var decoders = map[Type]decoder{
 	TypeOrderPlaced:        decode[OrderPlaced],
 	TypePaymentAuthorized:  decode[PaymentAuthorized],
 	TypePaymentFailed:      decode[PaymentFailed],
@@ -244,10 +241,4 @@ var decoders = map[Type]func([]byte) (Data, error){
 	TypeRefundDenied:       decode[RefundDenied],
 	TypeTipAdded:           decode[TipAdded],
 	TypeOrderRated:         decode[OrderRated],
-}
-
-func decode[D Data](payload []byte) (Data, error) {
-	var d D
-	err := json.Unmarshal(payload, &d)
-	return d, err
 }
