@@ -152,6 +152,29 @@ func TestRebuildFindsALiveReadModelThatIsWrong_I10(t *testing.T) {
 	w.arrived(events)
 }
 
+// A read model that was added has no row yet: a rebuild makes it with the others, and finds no fault in that.
+func TestRebuildBringsAReadModelThatIsNew_I10(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	if _, err := w.pool.Exec(t.Context(), `DELETE FROM read_models WHERE name = 'revenue_minute'`); err != nil {
+		t.Fatal(err)
+	}
+	events := viewtest.History(78, 20, 400)
+	w.start()
+	w.send(events)()
+	w.until("all are applied", func() bool { return w.applied() == 400 })
+	if n := w.number(`SELECT count(*) FROM revenue_minute`); n != 0 {
+		t.Fatalf("%d rows of a read model that is not held", n)
+	}
+	_, wait := w.rebuilding()
+	if out, err := wait(); err != nil || !strings.Contains(out, "they are equal") {
+		t.Fatalf("rebuild: %v\n%s", err, out)
+	}
+	more := viewtest.History(79, 20, 200)
+	w.send(more)()
+	w.arrived(append(slices.Clone(events), more...))
+}
+
 func TestRebuildThatIsDiscardedLeavesNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
