@@ -61,7 +61,7 @@ func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) 
 func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []Event) (Applied, error) {
 	last := events[len(events)-1]
 	to := last.Offset + 1 // not + len: control records and aborted transactions take offsets too
-	f := newFold(p.models, len(events))
+	f := p.view.newFold(p.models, len(events))
 	before, err := p.begin(ctx, conn, events, f)
 	if err != nil {
 		return Applied{}, fmt.Errorf("partition %d: begin at offset %d: %w", p.part, p.next, err)

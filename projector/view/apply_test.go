@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"pgregory.net/rapid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/viewtest"
@@ -78,13 +77,7 @@ func (b *bench) counts() (next, applied, duplicates int64) {
 	return next, applied, duplicates
 }
 
-func history(seed uint64, orders, n int) []Event {
-	var events []Event
-	for _, e := range viewtest.History(seed, orders, n) {
-		events = append(events, Event{Event: e.Event, Offset: e.Offset, LeaderEpoch: e.LeaderEpoch, Data: e.Data, Raw: raw(e.Event)})
-	}
-	return events
-}
+func history(seed uint64, orders, n int) []Event { return events(viewtest.History(seed, orders, n)) }
 
 func folded(events []Event) viewtest.Tables {
 	var all []viewtest.Event
@@ -92,31 +85,6 @@ func folded(events []Event) viewtest.Tables {
 		all = append(all, viewtest.Event{Event: e.Event, Offset: e.Offset, LeaderEpoch: e.LeaderEpoch, Data: e.Data})
 	}
 	return viewtest.Folded(all)
-}
-
-func TestTablesDependOnTheEventsAloneNotOnTheBatches_I10(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	rapid.Check(t, func(r *rapid.T) {
-		b.empty()
-		events := history(rapid.Uint64().Draw(r, "seed"), rapid.IntRange(1, 8).Draw(r, "orders"), rapid.IntRange(1, 80).Draw(r, "events"))
-		p := b.claim("one")
-		for rest := events; len(rest) > 0; {
-			n := rapid.IntRange(1, len(rest)).Draw(r, "batch")
-			b.apply(p, rest[:n])
-			rest = rest[n:]
-			if rapid.Bool().Draw(r, "new owner") {
-				p = b.claim("another")
-			}
-		}
-		if diff := cmp.Diff(viewtest.Stored(t, b.pool), folded(events)); diff != "" {
-			r.Fatalf("tables (-got +want):\n%s", diff)
-		}
-		next, applied, duplicates := b.counts()
-		if next != events[len(events)-1].Offset+1 || applied != int64(len(events)) || duplicates != 0 {
-			r.Fatalf("position %d, applied %d, duplicates %d after %d events", next, applied, duplicates, len(events))
-		}
-	})
 }
 
 func (b *bench) empty() {

@@ -96,7 +96,7 @@ func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[in
 		names []string
 	)
 	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
-		if names, err = held(ctx, tx); err != nil {
+		if names, err = v.held(ctx, tx); err != nil {
 			return err
 		}
 		b := &pgx.Batch{}

@@ -3,11 +3,13 @@ package view
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -90,7 +92,7 @@ func TestAHangingOwnerIsPassedByItsSessionsLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
-	if _, err := old.begin(t.Context(), conn, events, newFold(Models(), 1)); err != nil { // as one that is stopped here
+	if _, err := old.begin(t.Context(), conn, events, b.view.newFold(Models(), 1)); err != nil { // as one that is stopped here
 		t.Fatal(err)
 	}
 	for started := time.Now(); ; {
@@ -185,7 +187,7 @@ func TestASchemaThatRejectsARowIsPermanent(t *testing.T) {
 	}
 	b.want(folded(nil))
 	for _, passing := range []string{"40P01", "55P03", "57P01", "53300", "08006", "25006", "0A000"} {
-		if Permanent(pgError(passing)) {
+		if Permanent(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: passing})) {
 			t.Errorf("SQLSTATE %s: want passing", passing)
 		}
 	}

@@ -18,14 +18,14 @@ type Loader struct {
 
 // Load makes a Loader. The transaction's search path leads to the tables.
 func (v *View) Load(ctx context.Context, tx pgx.Tx) (*Loader, error) {
-	models, err := held(ctx, tx)
+	models, err := v.held(ctx, tx)
 	return &Loader{tx: tx, view: v, models: models, applied: make(map[int32]int64)}, err
 }
 
 // Apply applies a partition's events. One whose order lacks the version before it is an error: what the topic has lost is nowhere
 // else. Others that cannot be applied are parked.
 func (l *Loader) Apply(ctx context.Context, part int32, events []Event) error {
-	f := newFold(l.models, len(events))
+	f := l.view.newFold(l.models, len(events))
 	b := &pgx.Batch{}
 	b.Queue(current, ids(events)).Query(f.readOrders)
 	if err := l.tx.SendBatch(ctx, b).Close(); err != nil {

@@ -58,7 +58,7 @@ FROM read_models
 ORDER BY name`
 
 // held returns the read models that the tables hold. One that this program does not know must not be left behind by it.
-func held(ctx context.Context, db interface {
+func (v *View) held(ctx context.Context, db interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 },
 ) ([]string, error) {
@@ -71,7 +71,7 @@ func held(ctx context.Context, db interface {
 		return nil, err
 	}
 	for _, name := range names {
-		if models[name] == nil {
+		if v.models[name] == nil {
 			return nil, fmt.Errorf("%w: %s; install the version of the projector that made it", ErrUnknownModel, name)
 		}
 	}
@@ -86,10 +86,10 @@ type fold struct {
 	applied Applied
 }
 
-func newFold(names []string, events int) *fold {
+func (v *View) newFold(names []string, events int) *fold {
 	f := &fold{orders: make(map[uuid.UUID]*order, events)}
 	for _, name := range names {
-		f.models = append(f.models, models[name](events))
+		f.models = append(f.models, v.models[name](events))
 	}
 	return f
 }

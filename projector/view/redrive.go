@@ -131,7 +131,7 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 	if err := tx.QueryRow(ctx, holdPart, v.topic, part).Scan(&before); err != nil {
 		return Redriven{}, err
 	}
-	names, err := held(ctx, tx)
+	names, err := v.held(ctx, tx)
 	if err != nil {
 		return Redriven{}, err
 	}
@@ -141,7 +141,7 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 		return Redriven{}, err
 	}
 	letters = slices.DeleteFunc(letters, func(l Letter) bool { return l.Part != part })
-	f := newFold(names, len(letters))
+	f := v.newFold(names, len(letters))
 	b := &pgx.Batch{}
 	b.Queue(current, column([]uuid.UUID{order}, pgUUID)).Query(f.readOrders)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

@@ -29,12 +29,13 @@ type View struct {
 	pool       *pgxpool.Pool
 	topic      string
 	maxBlocked int
+	models     map[string]func(events int) model // those that this program knows
 }
 
 // New makes the view of a topic over a pool, which Connect should have made: the limits that it sets on sessions are
 // what lets a new owner pass one that hangs. A partition in which more than maxBlocked orders had dead letters stops.
 func New(pool *pgxpool.Pool, topic string, maxBlocked int) *View {
-	return &View{pool: pool, topic: topic, maxBlocked: maxBlocked}
+	return &View{pool: pool, topic: topic, maxBlocked: maxBlocked, models: models}
 }
 
 // Event is an event as it was read: decoded, and with its place in the partition.

@@ -1,5 +1,5 @@
 // Package viewtest makes histories of orders and says what the read model has to be after them, for tests. The oracle
-// shares nothing with the fold that it judges.
+// shares nothing with the fold that it judges. Check tests a read model with them: see docs/read-models.md.
 package viewtest
 
 import (
@@ -21,7 +21,8 @@ type Event struct {
 	Data        event.Data
 }
 
-var epoch = time.Date(2026, 11, 23, 9, 59, 48, 0, time.UTC) // close to the end of an hour
+// First is when the first event of a history happens: close to the end of an hour.
+var First = time.Date(2026, 11, 23, 9, 59, 48, 0, time.UTC)
 
 // History makes n events of so many orders at a time, interleaved. It is the same for the same seed. Offsets have gaps, as
 // those of a log with control records have.
@@ -32,7 +33,7 @@ func History(seed uint64, orders, n int) []Event {
 		lives[i] = &life{r: r, id: newID(r)}
 	}
 	var events []Event
-	at, offset := epoch, int64(0)
+	at, offset := First, int64(0)
 	for len(events) < n {
 		i := r.IntN(len(lives))
 		d := lives[i].next()
@@ -121,7 +122,7 @@ func (l *life) choose() (event.Data, string) {
 		if pick < 3 {
 			return event.OrderCollected{}, "capture"
 		}
-		return event.OrderDispatched{Courier: "c"}, "in delivery"
+		return event.OrderDispatched{Courier: []string{"Ada", "Bea", "Cy"}[l.id[1]%3]}, "in delivery"
 	case "in delivery":
 		if pick == 0 {
 			return event.DeliveryFailed{Reason: "nobody home"}, "capture"
@@ -140,7 +141,7 @@ func (l *life) kitchen(pick int) (event.Data, string) {
 	case pick == 3:
 		return event.OrderRejected{Reason: "full"}, "cancelled"
 	}
-	return event.OrderAccepted{ReadyAt: epoch.Add(time.Duration(l.r.IntN(1e9))).Add(time.Hour)}, "accepted"
+	return event.OrderAccepted{ReadyAt: First.Add(time.Duration(l.r.IntN(1e9))).Add(time.Hour)}, "accepted"
 }
 
 func (l *life) after() (event.Data, string) {

@@ -1,87 +1,14 @@
 package viewtest
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
-	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
-
-// Tables are the rows of the read model as text, so that two of them can be compared and read.
-type Tables map[string][]string
-
-var selects = map[string]string{
-	"order_summary": `SELECT order_id, customer_id, service, fulfilment, payment, version, total_minor, captured_minor, refunded_minor,
-	                  tip_minor, currency, lines::text, coalesce(rating, -1), placed_at, updated_at FROM order_summary`,
-	"order_timeline":  `SELECT order_id, version, event_id, type, at FROM order_timeline`,
-	"customer_stats":  `SELECT customer_id, currency, orders, completed, cancelled, spent_minor, refunded_minor, tips_minor, last_order_at FROM customer_stats`,
-	"item_popularity": `SELECT hour, item_id, currency, orders, quantity, revenue_minor FROM item_popularity`,
-	"revenue_minute":  `SELECT minute, currency, orders, gross_minor, refunded_minor, tips_minor, cancelled FROM revenue_minute`,
-	"kitchen_board":   `SELECT order_id, state, items, promised_at, since FROM kitchen_board`,
-}
-
-// Stored reads the tables of the read model.
-func Stored(t testing.TB, pool *pgxpool.Pool) Tables {
-	t.Helper()
-	got := make(Tables)
-	for table, query := range selects {
-		rows, err := pool.Query(t.Context(), query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
-			values, err := row.Values()
-			return line(values...), err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(lines)
-		got[table] = append([]string{}, lines...)
-	}
-	return got
-}
-
-// Equal fails the test unless the read model is what these events make, each of them applied once.
-func Equal(t testing.TB, pool *pgxpool.Pool, events []Event) {
-	t.Helper()
-	var applied, duplicates int
-	err := pool.QueryRow(t.Context(), `SELECT coalesce(sum(applied_events), 0), coalesce(sum(duplicate_events), 0) FROM projection_offsets`).
-		Scan(&applied, &duplicates)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if applied != len(events) || duplicates != 0 {
-		t.Errorf("%d events applied and %d duplicates, want %d and 0", applied, duplicates, len(events))
-	}
-	if diff := cmp.Diff(Stored(t, pool), Folded(events)); diff != "" {
-		t.Errorf("tables (-got +want):\n%s", diff)
-	}
-}
-
-func line(values ...any) string {
-	var b bytes.Buffer
-	for _, v := range values {
-		switch v := v.(type) {
-		case time.Time:
-			fmt.Fprint(&b, v.UTC().Format(time.RFC3339Nano), " ")
-		case [16]byte:
-			fmt.Fprint(&b, uuid.UUID(v), " ")
-		default:
-			fmt.Fprint(&b, v, " ")
-		}
-	}
-	return b.String()
-}
 
 // Folded is the oracle: each table from its definition, by going over the whole history once for each row. It shares
 // nothing with the fold that it judges.
@@ -93,7 +20,7 @@ func Folded(events []Event) Tables {
 		}
 	}
 	want := Tables{}
-	for table := range selects {
+	for table := range queries {
 		want[table] = []string{}
 	}
 	sums := newSums()
@@ -102,13 +29,13 @@ func Folded(events []Event) Tables {
 		for _, e := range events {
 			if e.Order == id {
 				mine = append(mine, e)
-				want["order_timeline"] = append(want["order_timeline"], line(id, e.Version, e.ID, e.Type, e.At))
+				want["order_timeline"] = append(want["order_timeline"], Line(id, e.Version, e.ID, e.Type, e.At, string(e.Payload)))
 			}
 		}
 		foldOrder(mine, want, sums)
 	}
 	sums.into(want)
-	for table := range selects {
+	for table := range queries {
 		slices.Sort(want[table])
 	}
 	return want
@@ -127,13 +54,13 @@ func newSums() *sums {
 
 func (s *sums) into(want Tables) {
 	for k, v := range s.customers {
-		want["customer_stats"] = append(want["customer_stats"], k+line(v[0], v[1], v[2], v[3], v[4], v[5], s.newest[k]))
+		want["customer_stats"] = append(want["customer_stats"], k+Line(v[0], v[1], v[2], v[3], v[4], v[5], s.newest[k]))
 	}
 	for k, v := range s.items {
-		want["item_popularity"] = append(want["item_popularity"], k+line(v[0], v[1], v[2]))
+		want["item_popularity"] = append(want["item_popularity"], k+Line(v[0], v[1], v[2]))
 	}
 	for k, v := range s.minutes {
-		want["revenue_minute"] = append(want["revenue_minute"], k+line(v[0], v[1], v[2], v[3], v[4]))
+		want["revenue_minute"] = append(want["revenue_minute"], k+Line(v[0], v[1], v[2], v[3], v[4]))
 	}
 }
 
@@ -147,7 +74,7 @@ func at[V any](m map[string]*V, key string) *V {
 func foldOrder(mine []Event, want Tables, s *sums) {
 	first := mine[0].Data.(event.OrderPlaced)
 	currency, placedAt := first.Total.Currency, mine[0].At
-	customerKey := line(first.CustomerID, currency)
+	customerKey := Line(first.CustomerID, currency)
 	customer := at(s.customers, customerKey)
 	if placedAt.After(s.newest[customerKey]) {
 		s.newest[customerKey] = placedAt
@@ -155,7 +82,7 @@ func foldOrder(mine []Event, want Tables, s *sums) {
 	count := func(lines []event.Line, sign int64) {
 		seen := map[int]int64{}
 		for _, l := range lines {
-			i := at(s.items, line(placedAt.Truncate(time.Hour), l.ItemID, currency))
+			i := at(s.items, Line(placedAt.Truncate(time.Hour), l.ItemID, currency))
 			i[0] += sign * (1 - seen[l.ItemID])
 			seen[l.ItemID] = 1
 			i[1] += sign * int64(l.Quantity)
@@ -166,7 +93,7 @@ func foldOrder(mine []Event, want Tables, s *sums) {
 	var total, gross, back, tips int64 = first.Total.Minor, 0, 0, 0
 	var promised, since time.Time
 	for _, e := range mine {
-		minute := func() *[5]int64 { return at(s.minutes, line(e.At.Truncate(time.Minute), currency)) }
+		minute := func() *[5]int64 { return at(s.minutes, Line(e.At.Truncate(time.Minute), currency)) }
 		switch d := e.Data.(type) {
 		case event.OrderPlaced:
 			customer[0]++
@@ -225,13 +152,13 @@ func foldOrder(mine []Event, want Tables, s *sums) {
 	}
 	last := mine[len(mine)-1]
 	encoded, _ := json.Marshal(lines)
-	want["order_summary"] = append(want["order_summary"], line(last.Order, first.CustomerID, first.Service, fulfilment, payment,
+	want["order_summary"] = append(want["order_summary"], Line(last.Order, first.CustomerID, first.Service, fulfilment, payment,
 		last.Version, total, gross, back, tips, currency, string(encoded), rating, placedAt, last.At))
 	if fulfilment == "accepted" || fulfilment == "preparing" || fulfilment == "ready" {
 		n := 0
 		for _, l := range lines {
 			n += l.Quantity
 		}
-		want["kitchen_board"] = append(want["kitchen_board"], line(last.Order, fulfilment, n, promised, since))
+		want["kitchen_board"] = append(want["kitchen_board"], Line(last.Order, fulfilment, n, promised, since))
 	}
 }
