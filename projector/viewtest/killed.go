@@ -98,11 +98,12 @@ func (w *world) killed(ctx context.Context, seed uint64) error {
 	if err := w.migrate(ctx); err != nil {
 		return err
 	}
+	history := History(seed, 40, 400)
 	for _, answers := range []bool{false, true} {
 		unknown := 0
 		for at := int64(1); ; at++ {
 			f := &fault{answers: answers, at: at}
-			committed, err := w.survive(ctx, f, History(seed, 40, 600))
+			committed, err := w.survive(ctx, f, history)
 			if err != nil {
 				return fmt.Errorf("answers: %t, step %d: %w", answers, at, err)
 			}

@@ -10,28 +10,20 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
-// Folded is the oracle: each table from its definition, by going over the whole history once for each row. It shares
+// Folded is the oracle: each table from its definition, by going over the whole history of an order at a time. It shares
 // nothing with the fold that it judges.
 func Folded(events []Event) Tables {
-	var orders []uuid.UUID
-	for _, e := range events {
-		if e.Version == 1 {
-			orders = append(orders, e.Order)
-		}
-	}
 	want := Tables{}
 	for table := range queries {
 		want[table] = []string{}
 	}
+	histories := make(map[uuid.UUID][]Event)
+	for _, e := range events {
+		histories[e.Order] = append(histories[e.Order], e)
+		want["order_timeline"] = append(want["order_timeline"], Line(e.Order, e.Version, e.ID, e.Type, e.At, string(e.Payload)))
+	}
 	sums := newSums()
-	for _, id := range orders {
-		var mine []Event
-		for _, e := range events {
-			if e.Order == id {
-				mine = append(mine, e)
-				want["order_timeline"] = append(want["order_timeline"], Line(id, e.Version, e.ID, e.Type, e.At, string(e.Payload)))
-			}
-		}
+	for _, mine := range histories {
 		foldOrder(mine, want, sums)
 	}
 	sums.into(want)
