@@ -22,6 +22,14 @@ const AggregateType = "order"
 // outbox and in the topic, so that a payload can be told without being read.
 type Type string
 
+// TypeOf is Type(name), and allocates nothing for the types that this program knows.
+func TypeOf(name []byte) Type {
+	if known, is := types[string(name)]; is {
+		return known
+	}
+	return Type(name)
+}
+
 // Data is the payload of an event: one of the structs in this package.
 type Data interface {
 	Type() Type

@@ -218,6 +218,15 @@ func (TipAdded) Type() Type { return TypeTipAdded }
 // Type implements Data.
 func (OrderRated) Type() Type { return TypeOrderRated }
 
+// types are the names of the decoders, to have each once.
+var types = func() map[string]Type {
+	m := make(map[string]Type, len(decoders))
+	for t := range decoders {
+		m[string(t)] = t
+	}
+	return m
+}()
+
 // decoders has one entry for each type, in each version, that may be in an outbox or a topic. None is ever removed.
 var decoders = map[Type]decoder{
 	TypeOrderPlaced:        decode[OrderPlaced],

@@ -79,7 +79,7 @@ var ErrUnpublishable = errors.New("the outbox row cannot be published")
 func Parse(r *kgo.Record) (Message, error) {
 	m := Message{Event: event.Event{Payload: r.Value}, Source: Source{Committed: r.Timestamp}}
 	for _, h := range r.Headers {
-		if err := m.header(h.Key, string(h.Value)); err != nil {
+		if err := m.header(h.Key, h.Value); err != nil {
 			return Message{}, fmt.Errorf("%w at %s/%d offset %d: header %s: %w", ErrMalformed, r.Topic, r.Partition, r.Offset, h.Key, err)
 		}
 	}
@@ -92,38 +92,39 @@ func Parse(r *kgo.Record) (Message, error) {
 	return m, nil
 }
 
-func (m *Message) header(key, value string) (err error) {
+// header reads one header. Most values are read where they are: the strings here do not outlive the call.
+func (m *Message) header(key string, value []byte) (err error) {
 	switch key {
 	case headerSpecVersion:
-		if value != "1.0" {
+		if string(value) != "1.0" {
 			err = fmt.Errorf("CloudEvents version %q, want 1.0", value)
 		}
 	case headerContentType:
 	case headerID:
-		m.ID, err = uuid.Parse(value)
+		m.ID, err = uuid.ParseBytes(value)
 	case headerSource:
-		m.Source.Name = value
+		m.Source.Name = string(value)
 	case headerType:
-		m.Type = event.Type(value)
+		m.Type = event.TypeOf(value)
 	case headerSubject:
-		m.Order, err = uuid.Parse(value)
+		m.Order, err = uuid.ParseBytes(value)
 	case headerTime:
-		m.At, err = time.Parse(time.RFC3339Nano, value)
+		m.At, err = time.Parse(time.RFC3339Nano, string(value))
 	case headerVersion:
-		m.Version, err = strconv.ParseInt(value, 10, 64)
+		m.Version, err = strconv.ParseInt(string(value), 10, 64)
 	case headerSeq:
-		m.Seq, err = strconv.ParseInt(value, 10, 64)
+		m.Seq, err = strconv.ParseInt(string(value), 10, 64)
 	case headerLSN:
-		m.Source.Commit, err = outbox.ParseLSN(value)
+		m.Source.Commit, err = outbox.ParseLSN(string(value))
 	case headerIndex:
-		m.Source.Index, err = strconv.Atoi(value)
+		m.Source.Index, err = strconv.Atoi(string(value))
 	case headerLast:
-		m.Source.Last, err = strconv.ParseBool(value)
+		m.Source.Last, err = strconv.ParseBool(string(value))
 	default:
 		if m.Headers == nil {
 			m.Headers = make(map[string]string)
 		}
-		m.Headers[key] = value
+		m.Headers[key] = string(value)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -81,6 +82,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // run serves and consumes until ctx ends. A failure of the one ends the other.
 func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(c.memory())
+	}
 	listener, err := ops.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -118,6 +122,10 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	})
 	return g.Wait()
 }
+
+// memory is a soft limit: the collector runs as often as it takes to stay below it. Behind by much, a member has some four batches in
+// hand, and what is thrown away after each would be as much again.
+func (c *runCommand) memory() int64 { return 24<<20 + int64(c.Members*c.MaxBatch)*16<<10 }
 
 // Metrics registers all that the projector exports beside what every program does: the catalogue in docs is read off it.
 func Metrics(reg prometheus.Registerer) { register(reg) }

@@ -32,7 +32,7 @@ type runCommand struct {
 	Members        int           `help:"Group members in this process (${default}). More processes may share the group." env:"MEMBERS" default:"1"`
 	Instance       string        `help:"Name of this process that stays the same over restarts and that no other has: after a restart it has its partitions back at once." env:"PROJECTOR_INSTANCE" placeholder:"NAME"`
 	SessionTimeout time.Duration `help:"Time until the partitions of a dead member move to others (${default})." env:"PROJECTOR_SESSION_TIMEOUT" default:"10s"`
-	MaxBatch       int           `help:"Events in one transaction at most (${default})." env:"PROJECTOR_MAX_BATCH" default:"2000"`
+	MaxBatch       int           `help:"Events in one transaction at most (${default})." env:"PROJECTOR_MAX_BATCH" default:"1000"`
 	MaxBlocked     int           `help:"Orders with dead letters in a partition at most (${default}); above, the partition stops." env:"PROJECTOR_MAX_BLOCKED" default:"100"`
 }
 

@@ -28,9 +28,9 @@ const (
 	// fencedWait is how long a fenced member waits for the group to take the partition away before it leaves and joins
 	// again. A rebalance that is under way needs less.
 	fencedWait = 10 * time.Second
-	// queuedBatches is how many batches a partition queues, and a poll hands over at most: enough that the database never
-	// waits for the broker.
-	queuedBatches = 4
+	// queuedBatches is how many batches a partition queues: enough that the database never waits for the broker. A record takes some
+	// 2 KB until it is applied, so this and the size of a fetch are most of the program's memory.
+	queuedBatches = 1
 	// stalled is how long a full partition may hold up the member's other ones.
 	stalled = 500 * time.Millisecond
 )
@@ -100,7 +100,7 @@ func (s *session) options(id int) []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that the position reaches the end of the log, and lag 0, also behind a marker
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(256<<10), // compressed
 		// Fail closed: a partition that the claim gave no offset is never consumed from a default one. It opts into
 		// NoResetOffset too: an offset out of range is an error, not a jump.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
@@ -120,7 +120,7 @@ func (s *session) options(id int) []kgo.Opt {
 // poll hands records to the workers until ctx ends.
 func (s *session) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		fetches := s.client.PollRecords(ctx, queuedBatches*s.cfg.MaxBatch)
+		fetches := s.client.PollRecords(ctx, s.cfg.MaxBatch)
 		fetches.EachError(s.failed) // first: what follows a loss of data must find its worker stopped
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if w := s.worker(p.Partition); w != nil && len(p.Records) > 0 {

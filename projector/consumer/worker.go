@@ -90,7 +90,8 @@ func (w *worker) take() []*kgo.Record {
 		return nil
 	}
 	n := min(len(w.queue), w.cfg.MaxBatch)
-	batch := w.queue[:n:n]
+	batch := slices.Clone(w.queue[:n])
+	clear(w.queue[:n]) // or the queue's array would keep what is applied
 	w.queue = w.queue[n:]
 	w.oldest.Store(batch[0].Timestamp.UnixMilli())
 	if len(w.queue) == 0 && w.onEmpty != nil {
