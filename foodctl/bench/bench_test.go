@@ -25,8 +25,13 @@ import (
 // given are the servers that the tests share, taken as if somebody had given them.
 func given(t *testing.T) Config {
 	t.Helper()
+	return givenWith(t, testenv.Empty(t))
+}
+
+func givenWith(t *testing.T, databaseURL string) Config {
+	t.Helper()
 	return Config{
-		DatabaseURL: testenv.Empty(t), Brokers: testenv.Broker(t), Relay: testenv.Build(t, "relay"), Projector: testenv.Build(t, "projector"),
+		DatabaseURL: databaseURL, Brokers: testenv.Broker(t), Relay: testenv.Build(t, "relay"), Projector: testenv.Build(t, "projector"),
 		Progress: func(text string) { t.Log(text) }, name: testenv.Name(t)[:30] + strings.ToLower(rand.Text()[:8]),
 	}
 }

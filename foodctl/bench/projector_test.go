@@ -11,20 +11,27 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 )
 
+// apart is a Postgres that the relays' tests do not share: they wait for the log to stand still.
+func apart(t *testing.T) (url string) {
+	t.Helper()
+	return testenv.NewCluster(t).URL("postgres")
+}
+
 // little is the projector's bench in small, on given servers.
-func little(t *testing.T, parts ...Part) Projector {
+func little(t *testing.T, databaseURL string, parts ...Part) Projector {
 	t.Helper()
 	return Projector{
-		Config: given(t), Parts: parts, Open: 50, Events: 6000, Members: []int{1, 3}, Rates: []float64{50, 300}, For: time.Second,
+		Config: givenWith(t, databaseURL), Parts: parts, Open: 50, Events: 6000, Members: []int{1, 3}, Rates: []float64{50, 300}, For: time.Second,
 		Faults: []Fault{Kill, Pause}, Rounds: 2, Rate: 100, Session: shortestSession,
 	}
 }
 
 func TestTheProjectorsBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	c := little(t, Parts...)
+	c := little(t, apart(t), Parts...)
 	r, err := c.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -82,13 +89,14 @@ func TestTheProjectorsBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 // flow.
 func TestAProjectorsBenchThatIsStoppedLeavesNothing(t *testing.T) {
 	t.Parallel()
+	url := apart(t)
 	for at, part := range map[string]Part{
 		"bare client: fence, read, unnest": Replays, "projector, members: 3": Replays, "50 events/s for 1s": Delays,
 		"kill 1 of 2: ": Handovers,
 	} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			c := little(t, part)
+			c := little(t, url, part)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			c.Progress = func(text string) {
@@ -109,7 +117,7 @@ func TestAProjectorsBenchThatIsStoppedLeavesNothing(t *testing.T) {
 // recorded is a replay of which the recording is made.
 func recorded(t *testing.T) *replays {
 	t.Helper()
-	s, err := start(t.Context(), given(t), kafkaserver.Config{})
+	s, err := start(t.Context(), givenWith(t, apart(t)), kafkaserver.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
