@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv/pgproxy"
 )
 
 // TestAPausedRelayThatComesBackAfterItsSuccessorCannotCommit_I6 stops a relay in the middle of a Kafka transaction until
@@ -17,7 +18,7 @@ import (
 func TestAPausedRelayThatComesBackAfterItsSuccessorCannotCommit_I6(t *testing.T) {
 	t.Parallel()
 	database := testenv.Orders(t)
-	w, url := through(t, database)
+	wire, url := pgproxy.Start(t, database)
 	p := setupOn(t, testenv.RealBroker(t), database, testenv.ReadModel(t))
 	old := p.relay("old", "ORDERS_DATABASE_URL="+url)
 	p.until("the first relay publishes", func() bool { return old.is("active") })
@@ -28,9 +29,9 @@ func TestAPausedRelayThatComesBackAfterItsSuccessorCannotCommit_I6(t *testing.T)
 	p.flowing(200)
 
 	p.pauseInTransaction(old)
-	w.mute.Store(true)
+	wire.Mute(true)
 	p.until("the standby publishes", func() bool { return standby.is("active") })
-	w.mute.Store(false)
+	wire.Mute(false)
 	// At once: what no successor had fenced, the broker would break off too, when its time is over.
 	if p.aborted().Transactions == 0 {
 		t.Error("the transaction that was open at the pause was not broken off by the successor")

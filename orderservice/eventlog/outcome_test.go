@@ -9,15 +9,16 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv/pgproxy"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
 // behindProxy is a fixture whose log has one connection, through a proxy, on which every statement is prepared.
-func behindProxy(t *testing.T) (fixture, *proxy, uuid.UUID) {
+func behindProxy(t *testing.T) (fixture, *pgproxy.Proxy, uuid.UUID) {
 	t.Helper()
 	direct := testenv.Orders(t)
-	p, url := through(t, direct)
+	p, url := pgproxy.Start(t, direct)
 	f := fixture{T: t, log: open(connect(t, url, 1)), admin: connect(t, direct, 8)}
 	id := f.completed()
 	tip := eventlog.Command{Order: id, Do: order.AddTip{Amount: eur(1)}, Key: &eventlog.Key{Value: "first"}}
@@ -26,6 +27,19 @@ func behindProxy(t *testing.T) (fixture, *proxy, uuid.UUID) {
 	}
 	return f, p, id
 }
+
+// after accepts the request that comes after so many others.
+func after(others int) func(*pgproxy.Exchange) bool {
+	return func(*pgproxy.Exchange) bool {
+		others--
+		return others < 0
+	}
+}
+
+const (
+	loseRequest = pgproxy.Request // it never arrives
+	loseAnswer  = pgproxy.Answer  // it is carried out, and the answer is lost
+)
 
 func TestExecuteTakesAsFewRoundTripsAsItCan(t *testing.T) {
 	t.Parallel()
@@ -37,17 +51,17 @@ func TestExecuteTakesAsFewRoundTripsAsItCan(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		cmd  eventlog.Command
-		want int
+		want int64
 	}{
 		"place, nothing to read": {eventlog.Command{Order: uuid.New(), Do: place, Key: &eventlog.Key{Value: "a"}}, 1},
 		"known, append":          {eventlog.Command{Order: other, Do: order.Rate{Stars: 5}, Known: &known}, 1},
 		"read, append":           {eventlog.Command{Order: id, Do: order.AddTip{Amount: eur(1)}, Key: &eventlog.Key{Value: "b"}}, 2},
 	} {
-		before := p.count()
+		before := p.Requests()
 		if _, err := f.log.Execute(t.Context(), c.cmd); err != nil {
 			t.Fatal(err)
 		}
-		if got := p.count() - before; got != c.want {
+		if got := p.Requests() - before; got != c.want {
 			t.Errorf("%s: %d round trips, want %d", name, got, c.want)
 		}
 	}
@@ -58,7 +72,7 @@ func TestExecuteTakesAsFewRoundTripsAsItCan(t *testing.T) {
 func TestLostConnectionIsSettledByExecute_I12(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		lost    fault
+		lost    pgproxy.Point
 		key     *eventlog.Key
 		placing bool
 	}{
@@ -79,10 +93,16 @@ func TestLostConnectionIsSettledByExecute_I12(t *testing.T) {
 				cmd.Order, cmd.Do, skip = uuid.New(), place, 0
 			}
 			before := get[int](f, `SELECT count(*) FROM outbox`)
-			p.next(c.lost, skip)
+			lost := p.Hold(c.lost, after(skip))
+			lost.Cut()
 			result, err := f.log.Execute(t.Context(), cmd)
 			if err != nil {
 				t.Fatal(err)
+			}
+			select {
+			case <-lost.Reached():
+			default:
+				t.Error("nothing was lost")
 			}
 			if result.Replayed || result.ID != cmd.Order {
 				t.Errorf("replayed %v, order %s; want false, %s", result.Replayed, result.ID, cmd.Order)
@@ -101,9 +121,11 @@ func TestLostConnectionIsSettledByExecute_I12(t *testing.T) {
 func TestDelayedAttemptComesTooLate_I2(t *testing.T) {
 	t.Parallel()
 	f, p, id := behindProxy(t)
-	p.next(delayRequest, 1)
+	delayed := p.Hold(pgproxy.Request, after(1))
+	delayed.CutClient()
 	f.do(id, order.AddTip{Amount: eur(10)})
-	p.deliver()
+	delayed.Release()
+	<-delayed.Done()
 	if o := f.agree(id); o.Tip.Minor != 11 {
 		t.Errorf("the tips are %d, want 11", o.Tip.Minor)
 	}
@@ -112,12 +134,12 @@ func TestDelayedAttemptComesTooLate_I2(t *testing.T) {
 // The server dies between commit and answer and the database is out of its reach. The caller gives the command again.
 func TestUnknownOutcomeIsSaidAndSettledByTheKey_I12(t *testing.T) {
 	t.Parallel()
-	for name, lost := range map[string]fault{"committed": loseAnswer, "not committed": loseRequest} {
+	for name, lost := range map[string]pgproxy.Point{"committed": loseAnswer, "not committed": loseRequest} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, p, id := behindProxy(t)
-			p.next(lost, 1)
-			p.refuse(true)
+			p.Hold(lost, after(1)).Cut()
+			p.Refuse(true)
 			tip := eventlog.Command{Order: id, Do: order.AddTip{Amount: eur(10)}, Key: &eventlog.Key{Value: "k"}}
 			if _, err := f.log.Execute(t.Context(), tip); !errors.Is(err, eventlog.ErrOutcomeUnknown) {
 				t.Fatalf("got %v, want that the outcome is unknown", err)
@@ -125,7 +147,7 @@ func TestUnknownOutcomeIsSaidAndSettledByTheKey_I12(t *testing.T) {
 			if _, err := f.log.Execute(t.Context(), tip); !errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, eventlog.ErrOutcomeUnknown) {
 				t.Fatalf("got %v, want that the database is not available", err)
 			}
-			p.refuse(false)
+			p.Refuse(false)
 			result, err := f.log.Execute(t.Context(), tip)
 			if err != nil {
 				t.Fatal(err)
