@@ -38,9 +38,14 @@ func setup(t *testing.T, brokers string) *pipeline {
 
 func setupOn(t *testing.T, brokers, ordersURL, readModelURL string) *pipeline {
 	t.Helper()
+	return setupIn(t, testenv.Topic(t, brokers, topic.Partitions), brokers, ordersURL, readModelURL)
+}
+
+func setupIn(t *testing.T, topic, brokers, ordersURL, readModelURL string) *pipeline {
+	t.Helper()
 	p := &pipeline{
 		T: t, ordersURL: ordersURL, readModelURL: readModelURL, brokers: brokers,
-		topic: testenv.Topic(t, brokers, topic.Partitions), slot: testenv.Name(t), group: testenv.Name(t),
+		topic: topic, slot: testenv.Name(t), group: testenv.Name(t),
 		logs: t.TempDir(), // asked for before the clean-up is, so that it is there longer
 	}
 	p.orders, p.readModel = p.pool(ordersURL), p.pool(readModelURL)
@@ -135,8 +140,10 @@ func (p *pipeline) number(pool *pgxpool.Pool, query string, args ...any) int64 {
 func (p *pipeline) written() int64 { return p.number(p.orders, "SELECT count(*) FROM outbox") }
 
 // applied is how many events the read model reflects.
-func (p *pipeline) applied() int64 {
-	return p.number(p.readModel, "SELECT coalesce(sum(applied_events), 0)::bigint FROM projection_offsets")
+func (p *pipeline) applied() int64 { return p.appliedIn(p.readModel) }
+
+func (p *pipeline) appliedIn(readModel *pgxpool.Pool) int64 {
+	return p.number(readModel, "SELECT coalesce(sum(applied_events), 0)::bigint FROM projection_offsets")
 }
 
 // claims is how often a projector has taken a partition over.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -214,31 +212,4 @@ func (s *poweredSystem) refusal(text string) string {
 		s.Fatalf("the relay ended with %v: %s; want exit code 3, %s and the remedy", err, said, text)
 	}
 	return said
-}
-
-// recover does what the relay's refusal says.
-func (s *poweredSystem) recover() {
-	s.Helper()
-	s.run(testenv.Build(s, "relay"), "recover", "--reason=the broker lost its power")
-}
-
-// emptyReadModel does what the runbook says.
-func (s *poweredSystem) emptyReadModel() {
-	s.Helper()
-	foodctl := testenv.Build(s, "foodctl")
-	s.run(foodctl, "migrate", "down", "--yes", "--readmodel-url", s.readModelURL)
-	s.run(foodctl, "migrate", "--readmodel-url", s.readModelURL)
-}
-
-// run runs a command with the programs' environment, but that of foodctl migrate must not reach the orders.
-func (s *poweredSystem) run(program string, args ...string) {
-	s.Helper()
-	cmd := exec.CommandContext(s.Context(), program, args...)
-	cmd.Env = append(os.Environ(), s.env()...)
-	if args[0] == "migrate" {
-		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "ORDERS_DATABASE_URL=") })
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
-	}
 }

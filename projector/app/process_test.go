@@ -141,9 +141,9 @@ func TestKilledProjectorsLoseAndDoubleNothing_I8(t *testing.T) {
 	w.arrived(events)
 }
 
-// TestAPausedProjectorComesBackAndIsFenced_I8 stops a process in its tracks for longer than its session lives: another one
+// TestAPausedProjectorThatComesBackDisturbsNothing_I8 stops a process in its tracks for longer than its session lives: another one
 // has its partitions when it goes on.
-func TestAPausedProjectorComesBackAndIsFenced_I8(t *testing.T) {
+func TestAPausedProjectorThatComesBackDisturbsNothing_I8(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	events := viewtest.History(51, 60, 4000)

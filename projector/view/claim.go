@@ -176,16 +176,18 @@ type unsettled struct {
 var errPosition = errors.New("the position changed under a live claim: something other than a projector writes projection_offsets")
 
 // settle finds out, on a new connection, whether the unsettled batch was committed. It waits for the row's lock: the old
-// connection's server process may still be at its commit, and a plain read would call that "not committed".
+// connection's server process may still be at its commit, and a plain read would call that "not committed". A position that
+// went back, or is not there, is of an older backup that was put in the database's place: it has to be claimed there.
 func (p *Partition) settle(ctx context.Context) (committed bool, applied Applied, err error) {
 	var (
 		epoch, next int64
 		claim       uuid.UUID
 	)
-	if err := p.view.pool.QueryRow(ctx, look, p.view.topic, p.part).Scan(&epoch, &claim, &next); err != nil {
+	err = p.view.pool.QueryRow(ctx, look, p.view.topic, p.part).Scan(&epoch, &claim, &next)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return false, Applied{}, fmt.Errorf("look up partition %d after a broken batch: %w", p.part, err)
 	}
-	if epoch != p.epoch || claim != p.claim {
+	if err != nil || epoch != p.epoch || claim != p.claim || next < p.next {
 		return false, Applied{}, ErrFenced
 	}
 	u := p.unsettled

@@ -192,3 +192,31 @@ func TestASchemaThatRejectsARowIsPermanent(t *testing.T) {
 		}
 	}
 }
+
+func TestABatchWithoutAnAnswerIsFencedByARestoredBackup_I8(t *testing.T) {
+	t.Parallel()
+	events := history(31, 5, 40)
+	for name, tt := range map[string]struct {
+		change string
+		want   error
+	}{
+		"as it was":                   {`UPDATE projection_offsets SET topic = topic`, nil},
+		"an older position":           {`UPDATE projection_offsets SET next_offset = next_offset - 1`, ErrFenced},
+		"from before the first claim": {`DELETE FROM projection_offsets`, ErrFenced},
+		"moved by who has no claim":   {`UPDATE projection_offsets SET next_offset = next_offset + 1`, errPosition},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			p := b.claim("one")
+			b.apply(p, events[:20])
+			p.unsettled = &unsettled{to: events[39].Offset + 1, applied: Applied{Events: 20}}
+			if _, err := b.pool.Exec(t.Context(), tt.change); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Apply(t.Context(), events[20:]); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+}

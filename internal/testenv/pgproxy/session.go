@@ -68,9 +68,7 @@ func (s *session) send(x *Exchange) bool {
 		s.hangUp()
 		return false
 	}
-	s.mu.Lock()
-	s.pending = append(s.pending, x)
-	s.mu.Unlock()
+	s.sent(x)
 	rest := x.request
 	if x.Ends("COMMIT") {
 		if h := s.held(Commit, x); h != nil {
@@ -84,6 +82,17 @@ func (s *session) send(x *Exchange) bool {
 	}
 	_, _ = s.server.Write(rest)
 	return true
+}
+
+// sent notes an exchange that will be answered, unless the server has hung up.
+func (s *session) sent(x *Exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		close(x.done)
+		return
+	}
+	s.pending = append(s.pending, x)
 }
 
 // awaitAllButLast waits until the server has answered to all statements but the last, and reports false if it hangs up before.
