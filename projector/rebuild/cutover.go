@@ -36,7 +36,8 @@ FOR UPDATE`
 // go away.
 func (r *Rebuild) cutOver(ctx context.Context) error {
 	var at vector
-	err := swapping(ctx, r.live, func(tx pgx.Tx) (err error) {
+	// Before each try, without a lock: while the two were compared, the live one has gone on.
+	err := swapping(ctx, r.live, r.catchUp, func(tx pgx.Tx) (err error) {
 		if at, err = r.target(ctx, tx); err != nil {
 			return err
 		}
@@ -72,11 +73,12 @@ var (
 	errBehind = errors.New("the new read model is behind")
 )
 
-// swapping calls do with the live offsets locked, and commits, until it gets through.
-func swapping(ctx context.Context, live *pgxpool.Pool, do func(pgx.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, swapTimeout)
-	defer cancel()
-	for {
+// swapping calls prepare, and do with the live offsets locked, and commits, until it gets through.
+func swapping(ctx context.Context, live *pgxpool.Pool, prepare func(context.Context) error, do func(pgx.Tx) error) error {
+	for began := time.Now(); ; {
+		if err := prepare(ctx); err != nil {
+			return err
+		}
 		err := pgx.BeginFunc(ctx, live, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, lockLive); err != nil {
 				return err
@@ -88,8 +90,11 @@ func swapping(ctx context.Context, live *pgxpool.Pool, do func(pgx.Tx) error) er
 		if !again {
 			return err
 		}
-		if ops.Sleep(ctx, pause) != nil {
+		if time.Since(began) > swapTimeout {
 			return fmt.Errorf("not within %v: %w; is a reader in a long transaction? Run it again", swapTimeout, err)
+		}
+		if err := ops.Sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
 }
@@ -111,7 +116,8 @@ func RollBack(ctx context.Context, live *pgxpool.Pool, topic string) (at fmt.Str
 		return nil, fmt.Errorf("%s: %w", view.Former, ErrNone)
 	}
 	var now vector
-	err = swapping(ctx, live, func(tx pgx.Tx) error {
+	prepared := func(context.Context) error { return nil }
+	err = swapping(ctx, live, prepared, func(tx pgx.Tx) error {
 		target, err := offsets(ctx, tx, selectOffsets, topic)
 		if err != nil {
 			return err
