@@ -139,7 +139,7 @@ END
 secrets() {
   local name
   install -d -m 0700 "$etc" "$etc/secrets"
-  for name in postgres orders_api relay projector auditor; do
+  for name in postgres orders_api relay projector query auditor; do
     [ ! -s "$etc/secrets/$name" ] || continue
     (umask 077 && openssl rand -hex 24 | tr -d '\n' > "$etc/secrets/.$name")
     chmod 0444 "$etc/secrets/.$name"

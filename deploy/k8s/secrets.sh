@@ -4,7 +4,7 @@
 set -euo pipefail
 namespace=${1:-foodpipeline}
 
-for login in schema_owner orders_api relay projector auditor; do
+for login in schema_owner orders_api relay projector query auditor; do
   secret=postgres-${login//_/-}
   if kubectl -n "$namespace" get secret "$secret" > /dev/null 2>&1; then
     echo "$secret is there"

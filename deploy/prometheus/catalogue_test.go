@@ -55,6 +55,7 @@ func catalogue(t *testing.T) []section {
 		},
 		{"relay", "A standby exports them too; what only the active relay knows is 0 or absent there.", "relay", own(relay.Metrics)},
 		{"projector", "The members of a process share them.", "projector", own(projector.Metrics)},
+		{"projector serve", "Streams are those of server-sent events.", "query", own(projector.ServeMetrics)},
 		{"All programs", "Made by [client_golang](https://pkg.go.dev/github.com/prometheus/client_golang/prometheus/collectors).", "", gather(t, all)},
 	}
 }

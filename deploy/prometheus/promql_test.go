@@ -116,7 +116,7 @@ func startPipeline(t *testing.T) *pipeline {
 	p.process = start(t, p.output, testenv.Build(t, "foodctl"), "up", "--json", "--relays=2", "--data-dir", filepath.Join(dir, "data"),
 		fmt.Sprintf("--orderservice-port=%d", p.ports.OrderService), fmt.Sprintf("--relay-port=%d", p.ports.Relay),
 		fmt.Sprintf("--projector-port=%d", p.ports.Projector), fmt.Sprintf("--postgres-port=%d", p.ports.Postgres),
-		fmt.Sprintf("--broker-port=%d", p.ports.Broker))
+		fmt.Sprintf("--broker-port=%d", p.ports.Broker), fmt.Sprintf("--query-port=%d", p.ports.Query))
 	return p
 }
 
@@ -183,6 +183,7 @@ func startPrometheus(t *testing.T, path string, p *pipeline) *monitor {
 		{"relay-standby:7483", at(p.ports.Relay + 1)},
 		{"projector-1:7484", at(p.ports.Projector)},
 		{"projector-2:7485", at(p.ports.Projector + 1)},
+		{"query:7488", at(p.ports.Query)},
 		{"localhost:7491", at(port)},
 		{"scrape_interval: 5s", "scrape_interval: 1s"},
 		{"scrape_timeout: 4s", "scrape_timeout: 1s"},

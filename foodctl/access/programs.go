@@ -24,6 +24,7 @@ var (
 	}
 	ReadModel = []Login{
 		{Name: "projector", Group: "readmodel_projector"},
+		{Name: "query", Group: "readmodel_reader"},
 		auditor,
 	}
 )

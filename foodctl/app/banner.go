@@ -21,6 +21,7 @@ func banner(s *session, c *upCmd, dir *stack.Directory) string {
 	for _, p := range slices.Concat(s.Relays, s.Projectors) {
 		row(p.Name(), p.URL+"/metrics", fmt.Sprintf("pid %d", p.Pid()))
 	}
+	row("query API", s.Query.URL, fmt.Sprintf("pid %d, e.g. curl %s/v1/customers/7/orders", s.Query.Pid(), s.Query.URL))
 	row("Postgres", s.Postgres(), keptDatabase(s, c, dir))
 	row("Kafka", s.Brokers(), keptTopic(s, c))
 	row("logs", filepath.Join(dir.Path, "log"), "")

@@ -41,6 +41,7 @@ type portFlags struct {
 	OrderservicePort int `help:"Port of orderservice's API (${default})." env:"FOODCTL_ORDERSERVICE_PORT" default:"7481" placeholder:"PORT" group:"Ports"`
 	RelayPort        int `help:"Port of the relay's metrics; a second relay takes the next (${default})." env:"FOODCTL_RELAY_PORT" default:"7482" placeholder:"PORT" group:"Ports"`
 	ProjectorPort    int `help:"Port of the first projector's metrics; others take the next ones (${default})." env:"FOODCTL_PROJECTOR_PORT" default:"7484" placeholder:"PORT" group:"Ports"`
+	QueryPort        int `help:"Port of the query API (${default})." env:"FOODCTL_QUERY_PORT" default:"7488" placeholder:"PORT" group:"Ports"`
 	PostgresPort     int `help:"Port of the private Postgres (${default})." env:"FOODCTL_POSTGRES_PORT" default:"7489" placeholder:"PORT" group:"Ports"`
 	BrokerPort       int `help:"Port of the dev broker (${default})." env:"FOODCTL_BROKER_PORT" default:"7490" placeholder:"PORT" group:"Ports"`
 }
@@ -48,7 +49,7 @@ type portFlags struct {
 func (p portFlags) ports() stack.Ports {
 	return stack.Ports{
 		OrderService: p.OrderservicePort, Relay: p.RelayPort, Projector: p.ProjectorPort, Postgres: p.PostgresPort,
-		Broker: p.BrokerPort,
+		Broker: p.BrokerPort, Query: p.QueryPort,
 	}
 }
 

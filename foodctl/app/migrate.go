@@ -22,7 +22,7 @@ type migrateCmd struct {
 	OrdersURL    string `help:"Orders database, as a superuser or a member of orders_owner." env:"ORDERS_DATABASE_URL" placeholder:"URL"`
 	ReadmodelURL string `help:"Read model's database, as its owner." env:"READMODEL_DATABASE_URL" placeholder:"URL"`
 	Create       bool   `help:"Make the databases, too, if they are not there; as a superuser." env:"FOODCTL_CREATE"`
-	Logins       string `help:"Make the programs' logins, too, or give them new passwords; as a superuser. DIR holds the passwords, each in a file of its login's name: orders_api, relay, projector, auditor." env:"FOODCTL_LOGINS" type:"path" placeholder:"DIR"`
+	Logins       string `help:"Make the programs' logins, too, or give them new passwords; as a superuser. DIR holds the passwords, each in a file of its login's name: orders_api, relay, projector, query, auditor." env:"FOODCTL_LOGINS" type:"path" placeholder:"DIR"`
 	Yes          bool   `help:"Confirm that down may drop all data." env:"FOODCTL_YES"`
 }
 

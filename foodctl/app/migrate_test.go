@@ -69,7 +69,7 @@ func newDatabases(t *testing.T) (orders, readModel string) {
 				t.Error(err)
 			}
 		}
-		for _, role := range []string{"orders_api", "relay", "projector", "auditor"} {
+		for _, role := range []string{"orders_api", "relay", "projector", "query", "auditor"} {
 			if _, err := conn.Exec(ctx, "DROP ROLE IF EXISTS "+role); err != nil {
 				t.Error(err)
 			}
@@ -81,7 +81,7 @@ func newDatabases(t *testing.T) (orders, readModel string) {
 func TestMigrateMakesDatabasesAndLoginsThatMayDoTheirOwnPartOnly(t *testing.T) {
 	t.Parallel()
 	orders, readModel := newDatabases(t)
-	secrets := map[string]string{"orders_api": "a", "relay": "b'\\ ", "projector": "c", "auditor": "d"}
+	secrets := map[string]string{"orders_api": "a", "relay": "b'\\ ", "projector": "c", "query": "e", "auditor": "d"}
 	migrate := func(dir string) string {
 		var out bytes.Buffer
 		if err := run(t.Context(), []string{"migrate", "--create", "--logins", dir, "--orders-url", orders, "--readmodel-url", readModel}, &out, &out); err != nil {
@@ -90,13 +90,14 @@ func TestMigrateMakesDatabasesAndLoginsThatMayDoTheirOwnPartOnly(t *testing.T) {
 		return out.String()
 	}
 	if out := migrate(passwords(t, secrets)); !strings.Contains(out, "orders: logins orders_api, relay, auditor\n") ||
-		!strings.Contains(out, "readmodel: logins projector, auditor\n") {
+		!strings.Contains(out, "readmodel: logins projector, query, auditor\n") {
 		t.Errorf("printed:\n%s", out)
 	}
 	for _, tt := range []struct{ url, user, can, cannot string }{
 		{orders, "orders_api", `SELECT FROM outbox`, `DELETE FROM outbox`},
 		{orders, "relay", `SELECT FROM outbox`, `SELECT FROM customers`},
 		{readModel, "projector", `SELECT FROM projection_offsets`, `DROP TABLE order_timeline`},
+		{readModel, "query", `SELECT FROM order_timeline`, `DELETE FROM kitchen_board`},
 		{orders, "auditor", `SELECT FROM orders`, `INSERT INTO idempotency_keys DEFAULT VALUES`},
 		{readModel, "auditor", `SELECT FROM order_summary`, `UPDATE order_summary SET version = 1`},
 	} {

@@ -30,7 +30,7 @@ type upCmd struct {
 // Help is what `foodctl up --help` says beside the flags.
 func (upCmd) Help() string {
 	return `Starts Postgres (a private one, downloaded once if need be) and a Kafka broker (a dev broker in memory), makes the
-databases and the topic, and runs orderservice with its order generator, the relay and the projectors as child processes.
+databases and the topic, and runs orderservice with its order generator, the relay, the projectors and the query API as child processes.
 A program that dies is started again: kill -9 any of them to see. Ctrl-C lets what is on its way arrive and stops
 everything in order; a second Ctrl-C stops at once. Nothing survives foodctl, however it ends.
 

@@ -62,6 +62,7 @@ func TestEachLoginMayDoItsOwnPartOnly(t *testing.T) {
 	}{
 		{l.writer, n.OrdersDB, `SELECT count(*) FROM outbox`, `DELETE FROM outbox`},
 		{l.relay, n.OrdersDB, `SELECT count(*) FROM outbox`, `SELECT count(*) FROM customers`},
+		{l.reader, n.ReadModelDB, `SELECT count(*) FROM order_summary`, `DELETE FROM kitchen_board`},
 		{l.projector, n.ReadModelDB, `SELECT count(*) FROM projection_offsets`, `DROP TABLE order_timeline`},
 	} {
 		connectAs(t, s, tt.login, tt.database, func(conn *pgx.Conn) {

@@ -18,6 +18,7 @@ type Ports struct {
 	OrderService int
 	Relay        int
 	Projector    int
+	Query        int
 	Postgres     int
 	Broker       int
 }
@@ -38,6 +39,7 @@ func (c *Config) uses() []use {
 	for i := range c.Projectors {
 		u = append(u, use{c.Ports.Projector + i, projectorName(i), "--projector-port"})
 	}
+	u = append(u, use{c.Ports.Query, "query", "--query-port"})
 	if c.DatabaseURL == "" {
 		u = append(u, use{c.Ports.Postgres, "Postgres", "--postgres-port"})
 	}
@@ -77,12 +79,12 @@ func free(ctx context.Context, port int) error {
 
 // FreePorts finds ports that nobody listens on at the moment.
 func FreePorts(ctx context.Context, relays, projectors int) (Ports, error) {
-	relay, err := freeRun(ctx, relays+projectors+3)
+	relay, err := freeRun(ctx, relays+projectors+4)
 	if err != nil {
 		return Ports{}, err
 	}
 	next := relay + relays + projectors
-	return Ports{Relay: relay, Projector: relay + relays, OrderService: next, Postgres: next + 1, Broker: next + 2}, nil
+	return Ports{Relay: relay, Projector: relay + relays, OrderService: next, Postgres: next + 1, Broker: next + 2, Query: next + 3}, nil
 }
 
 // Where freeRun looks: below the ports that systems give to outgoing connections, which come and go at any moment.

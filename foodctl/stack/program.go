@@ -112,6 +112,9 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 		s.Projectors = append(s.Projectors, p)
 	}
 	var err error
+	if s.Query, err = s.run(ctx, "query", "projector", s.config.Ports.Query, always(s.queryEnv()), "serve"); err != nil {
+		return err
+	}
 	s.OrderService, err = s.run(ctx, "orderservice", "orderservice", s.config.Ports.OrderService, s.orderserviceEnv)
 	return err
 }
@@ -136,6 +139,14 @@ func (s *Stack) projectorEnv(name string, port int) []string {
 		"PROJECTOR_GROUP=" + s.config.Names.Group,
 		"PROJECTOR_INSTANCE=" + name, // one that is killed has its partitions back when it is, and not after a timeout
 		"PROJECTOR_LISTEN=" + address(port),
+	}
+}
+
+func (s *Stack) queryEnv() []string {
+	return []string{
+		"READMODEL_DATABASE_URL=" + s.server.urlAs(s.logins.reader, s.config.Names.ReadModelDB),
+		"TOPIC=" + s.config.Names.Topic,
+		"QUERY_LISTEN=" + address(s.config.Ports.Query),
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package stack runs a whole system on this machine: a Postgres server and a broker, or connections to given ones, and
-// orderservice, relay and projectors as child processes that are started again when they die.
+// orderservice, relay, projectors and the query API as child processes that are started again when they die.
 //
 // It promises that of what it started nothing outlives this process, that two of them never share a data directory, and
 // that what the dev broker forgot is filled in again from the event log. What is on given servers it leaves there.
@@ -28,6 +28,7 @@ type Stack struct {
 	OrderService *Program
 	Relays       []*Program
 	Projectors   []*Program
+	Query        *Program // projector serve
 	Topic        broker.Topic
 	Refilled     bool // the topic was filled anew from the outbox
 	Fresh        bool // the read model was empty at the start
@@ -53,7 +54,7 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	if err := probe(ctx, c.uses()); err != nil {
 		return nil, err
 	}
-	s := &Stack{config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 2+c.Relays+c.Projectors)}
+	s := &Stack{config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 3+c.Relays+c.Projectors)}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
@@ -199,11 +200,7 @@ func (s *Stack) Postgres() string {
 
 // Programs are all programs, in the order in which an event meets them.
 func (s *Stack) Programs() []*Program {
-	var all []*Program
-	if s.OrderService != nil {
-		all = append(all, s.OrderService)
-	}
-	return slices.Concat(all, s.Relays, s.Projectors)
+	return slices.Concat(programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query))
 }
 
 // Failed yields an error for each program that cannot be kept running, and for a Postgres that is gone.
@@ -227,7 +224,7 @@ const stopGrace = 30 * time.Second
 // Stop stops everything in the order of an event's way, so that nothing new comes in while what is on its way arrives.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, s.Projectors} {
+	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query)} {
 		stopAll(stage)
 	}
 	if s.dev != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"runtime/debug"
 	"time"
@@ -75,6 +76,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return c.Rebuild.RollBack.run(ctx, stdout)
 	case "rebuild drop-former":
 		return c.Rebuild.DropFormer.run(ctx, stdout)
+	case "serve":
+		log := c.Serve.Log("projector", stderr)
+		return ops.Ended(log, c.Serve.run(ctx, log))
 	}
 	log := c.Run.Log("projector", stderr)
 	return ops.Ended(log, c.Run.run(ctx, log))
@@ -106,8 +110,7 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	registry := ops.Registry()
 	metrics, health := register(registry)
 	cons := consumer.New(c.consumer(), view.New(pool, c.Topic, c.MaxBlocked), log, metrics, health)
-	log.InfoContext(ctx, "started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", c.Topic,
-		"group", c.Group, "members", c.Members, "database", ops.Redact(c.DatabaseURL))
+	started(ctx, log.With("group", c.Group, "members", c.Members), listener, c.Topic, c.DatabaseURL)
 
 	g, ctx := errgroup.WithContext(ctx)
 	served, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -126,6 +129,10 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 // memory is a soft limit: the collector runs as often as it takes to stay below it. Behind by much, a member has some four batches in
 // hand, and what is thrown away after each would be as much again.
 func (c *runCommand) memory() int64 { return 24<<20 + int64(c.Members*c.MaxBatch)*16<<10 }
+
+func started(ctx context.Context, log *slog.Logger, listener net.Listener, topic, database string) {
+	log.InfoContext(ctx, "started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", topic, "database", ops.Redact(database))
+}
 
 // Metrics registers all that the projector exports beside what every program does: the catalogue in docs is read off it.
 func Metrics(reg prometheus.Registerer) { register(reg) }

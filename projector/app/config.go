@@ -17,6 +17,7 @@ type cli struct {
 	Run         runCommand         `cmd:"" default:"withargs" help:"Consume the topic into the read model (the default command)."`
 	Letters     lettersCommand     `cmd:"" help:"Look at dead letters, the events that could not be applied and those behind them; redrive or discard them."`
 	Rebuild     rebuildCommand     `cmd:"" help:"Make the read model anew beside the live one and cut over to it, without a pause; or go back."`
+	Serve       serveCommand       `cmd:"" help:"Answer questions about the read model over HTTP, and tell of its changes. It needs no Kafka." set:"listen_env=QUERY_LISTEN"`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running projector whether it is live or ready; exit 0 if it is."`
 }
 

@@ -65,11 +65,11 @@ func (w *world) start(more ...string) *projector {
 }
 
 // free is an address that nothing listens on at the moment.
-func free(w *world) string {
-	w.Helper()
+func free(t testing.TB) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		w.Fatal(err)
+		t.Fatal(err)
 	}
 	defer listener.Close()
 	return listener.Addr().String()

@@ -65,12 +65,12 @@ for setting in "vm.max_map_count = 524288" "fs.file-max = 131072" "vm.swappiness
 done
 check "  the settings are applied" called '^sysctl -q -p /etc/sysctl.d/60-foodpipeline.conf$'
 check "  the secrets' directory is root's alone" mode "700 root" /etc/foodpipeline/secrets
-for name in postgres orders_api relay projector auditor; do
+for name in postgres orders_api relay projector query auditor; do
   check "  secret $name: 48 hexadecimal digits, to be read in containers" \
     bash -c "docker exec $container stat -c '%a' /etc/foodpipeline/secrets/$name | grep -qx 444 &&
       docker exec $container cat /etc/foodpipeline/secrets/$name | grep -qxE '[0-9a-f]{48}'"
 done
-check "  no two are the same" test "$(in_host bash -c 'cd /etc/foodpipeline/secrets && sha256sum * | cut -d " " -f 1 | sort -u | wc -l')" = 5
+check "  no two are the same" test "$(in_host bash -c 'cd /etc/foodpipeline/secrets && sha256sum * | cut -d " " -f 1 | sort -u | wc -l')" = 6
 check "  what systemd says of the units: nothing" test -z "$(in_host bash -c 'systemd-analyze verify /etc/systemd/system/foodpipeline* 2>&1')"
 check "  the backup is daily" says "Next elapse" in_host bash -c \
   "systemd-analyze calendar \"\$(sed -n 's/^OnCalendar=//p' /etc/systemd/system/foodpipeline-backup.timer)\""

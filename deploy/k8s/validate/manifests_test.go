@@ -114,7 +114,7 @@ func workloads(all []object) (found []workload, err error) {
 }
 
 // listens are the ports of the programs, as everywhere else.
-var listens = map[string]int{"orderservice": 7481, "relay": 7482, "projector": 7484}
+var listens = map[string]int{"orderservice": 7481, "relay": 7482, "projector": 7484, "query": 7488}
 
 // findings are what is wrong with the manifests, beyond their form.
 func findings(all []object) (wrong []string, err error) {
@@ -329,7 +329,8 @@ func TestFindingsAreFound(t *testing.T) {
 		{"  selector:\n    matchLabels:\n      app.kubernetes.io/name: projector\n  unhealthy", "  selector:\n    matchLabels:\n      app.kubernetes.io/name: project\n  unhealthy", "PodDisruptionBudget"},
 		{"  unhealthyPodEvictionPolicy", "  maxUnavailable: 1\n  unhealthyPodEvictionPolicy", "PodDisruptionBudget"},
 		{"      - projector\n      - topics\n", "      - topics\n", "projector reaches"},
-		{"      - projector\n      - migrate\n", "      - projector\n", "migrate reaches"},
+		{"      - query\n      - migrate\n", "      - query\n", "migrate reaches"},
+		{"      - query\n      - migrate\n", "      - migrate\n", "query reaches"},
 		{"        app.kubernetes.io/name: orderservice\n        app.kubernetes.io/part-of", "        app.kubernetes.io/name: relay\n        app.kubernetes.io/part-of", "orderservice reaches [postgres:5432 kafka:9093]"},
 		{"k8s-app: kube-dns", "k8s-app: coredns", "cannot ask for names"},
 	} {

@@ -75,6 +75,7 @@ var needs = map[string][]string{
 	"orderservice": {"postgres:5432"},
 	"relay":        {"postgres:5432", "kafka:9093"},
 	"projector":    {"postgres:5432", "kafka:9093"},
+	"query":        {"postgres:5432"},
 	"migrate":      {"postgres:5432"},
 	"topics":       {"kafka:9093"},
 	"verify":       {"postgres:5432", "kafka:9093"},

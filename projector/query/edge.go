@@ -1,0 +1,125 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// answer is a 200.
+type answer struct {
+	body    any    // encoded as JSON
+	version string // what the answer shows of an order, "id@version"; empty for none
+	next    string // where the next page is; empty for the last one
+}
+
+// edge is what every request passes. What is within returns the status code.
+func (a *API) edge(route string, within func(http.ResponseWriter, *http.Request) int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", newID())
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		a.metrics.requests.WithLabelValues(route, strconv.Itoa(within(w, r))).Inc()
+	})
+}
+
+// answers gives requests to a handler and writes what comes of it.
+func (a *API) answers(pattern string, to route) func(http.ResponseWriter, *http.Request) int {
+	return func(w http.ResponseWriter, r *http.Request) int {
+		begun := time.Now()
+		defer func() { a.metrics.seconds.WithLabelValues(pattern).Observe(time.Since(begun).Seconds()) }()
+		req, err := understand(r, to.parameters)
+		if err != nil {
+			return a.refuse(w, r, err)
+		}
+		req.extend(http.NewResponseController(w))
+		ans, err := a.admitted(r.Context(), req, to.handler)
+		if err != nil {
+			return a.refuse(w, r, err)
+		}
+		return a.write(w, r, req, ans)
+	}
+}
+
+// admitted does the request unless too many are being done.
+func (a *API) admitted(ctx context.Context, r *request, h handler) (_ answer, err error) {
+	select {
+	case a.inFlight <- struct{}{}:
+		defer func() { <-a.inFlight }()
+	default:
+		return answer{}, &problem{kind: busy, detail: fmt.Sprintf("%d requests are being worked on", cap(a.inFlight))}
+	}
+	defer recovered(&err)
+	return h(ctx, r)
+}
+
+// recovered makes a panic the error of the request in which it happened.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
+}
+
+// write encodes the answer and sends it.
+func (a *API) write(w http.ResponseWriter, r *http.Request, req *request, ans answer) int {
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(ans.body); err != nil {
+		return a.refuse(w, r, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	if ans.version != "" {
+		h.Set("Order-Version", ans.version)
+	}
+	if ans.next != "" {
+		h.Set("Link", "<"+ans.next+`>; rel="next"`)
+	}
+	if len(req.applied) > 0 {
+		h.Set("Preference-Applied", strings.Join(req.applied, ", "))
+	}
+	send(w, http.StatusOK, &body)
+	return http.StatusOK
+}
+
+// refuse sends the problem that an error is, and returns its status code.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) int {
+	id := w.Header().Get("X-Request-Id")
+	p := problemOf(err)
+	if p.kind.status >= http.StatusInternalServerError && p.kind.name != notYet.name {
+		a.logger.WarnContext(context.WithoutCancel(r.Context()), "question answered with a server error",
+			"request_id", id, "method", r.Method, "path", r.URL.Path, "status", p.kind.status, "err", err)
+	}
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(p.document(id)); err != nil {
+		panic(fmt.Sprintf("query: encode a problem: %v", err)) // it is made of strings and numbers
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	if p.allow != "" {
+		h.Set("Allow", p.allow)
+	}
+	if p.kind.retry {
+		h.Set("Retry-After", "1")
+	}
+	send(w, p.kind.status, &body)
+	return p.kind.status
+}
+
+func send(w http.ResponseWriter, code int, body *bytes.Buffer) {
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(code)
+	_, _ = w.Write(body.Bytes()) // the caller hung up, and can ask again
+}
+
+// newID is a fresh id that sorts by time (RFC 9562, version 7).
+func newID() string {
+	return uuid.Must(uuid.NewV7()).String() // fails only if the system has no randomness
+}
