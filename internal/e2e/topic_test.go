@@ -75,10 +75,12 @@ func (p *pipeline) beyond() {
 func (p *pipeline) refuses(projectors []*program, reason string) {
 	p.Helper()
 	p.until("all partitions are stopped", func() bool { return p.stoppedBy(projectors) == topic.Partitions })
-	applied := p.applied()
 	for _, g := range projectors {
 		p.Log(g.name, g.lines("partition stopped"))
 		g.stop()
+	}
+	applied := p.applied() // now: what came before the refusal may have been on its way
+	for _, g := range projectors {
 		g.start()
 	}
 	p.until("the partitions are refused to new processes", func() bool {

@@ -46,7 +46,7 @@ func (c *runCommand) keepFormer(ctx context.Context, live *pgxpool.Pool, databas
 func (c *runCommand) former(ctx context.Context, database string, log *slog.Logger) (stop func()) {
 	pool, err := view.ConnectTo(ctx, database, view.Former, int32(2*c.Members+4), c.BeforeConnect) //nolint:gosec // Validate bounds it
 	if err != nil {
-		log.WarnContext(ctx, "former read model not kept", "err", err)
+		log.WarnContext(ctx, "former read model not reached", "err", err)
 		return func() {}
 	}
 	log.InfoContext(ctx, "keeping the former read model up to date, until projector rebuild drop-former")

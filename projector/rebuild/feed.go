@@ -237,7 +237,7 @@ func (p *part) apply(ctx context.Context, records []*kgo.Record) error {
 			if n == 10 {
 				return err
 			}
-			p.log.WarnContext(ctx, "batch not applied, trying again", "partition", p.number, "events", events, "err", err)
+			p.log.WarnContext(ctx, "batch of the new read model not applied, trying again", "partition", p.number, "events", events, "err", err)
 			return ops.Sleep(ctx, time.Duration(n)*pause)
 		},
 	}
