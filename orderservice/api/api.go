@@ -26,6 +26,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 )
 
@@ -65,7 +66,7 @@ func New(cfg Config) http.Handler {
 	} {
 		a.mux.Handle(pattern, a.edge(pattern, h))
 	}
-	a.mux.HandleFunc("GET /problems/{kind}", explain)
+	a.mux.HandleFunc("GET /problems/{kind}", edge.Explain(kinds))
 	return a.mux
 }
 

@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
 // maxBody is how long a request's body may be, in bytes. The largest valid one, an order of order.MaxLines lines, has 3 kB.
@@ -30,10 +31,7 @@ type answer struct {
 func (a *api) edge(route string, h handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun, id := time.Now(), newID()
-		w.Header().Set("X-Request-Id", id)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
+		begun, id := time.Now(), edge.Begin(w)
 		ans, err := answer{}, crossOrigin.Check(r)
 		if err != nil {
 			err = &problem{kind: forbidden, detail: "a page of another origin must not do this"}
@@ -54,11 +52,7 @@ func (a *api) admitted(r *http.Request, h handler) (_ answer, err error) {
 	default:
 		return answer{}, &problem{kind: busy, detail: fmt.Sprintf("%d requests are being worked on", cap(a.inFlight))}
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer edge.Recovered(&err)
 	// Whoever hangs up does not cut a command off in its commit: it would cost a connection and leave the outcome open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 	defer cancel()
@@ -86,45 +80,25 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, ans answer, err erro
 	if ans.replayed {
 		h.Set("Idempotency-Replayed", "true")
 	}
-	send(w, ans.code, &body)
+	edge.Send(w, ans.code, &body)
 	return ans.code
 }
 
 func (a *api) writeProblem(w http.ResponseWriter, r *http.Request, err error) int {
-	id := w.Header().Get("X-Request-Id")
+	id := edge.ID(w)
 	p := problemOf(err)
-	if p.kind.status >= http.StatusInternalServerError {
-		a.logger.Warn("request answered with a server error", "request_id", id, "method", r.Method, "path", r.URL.Path, "status", p.kind.status, "err", err)
+	if p.kind.Status >= http.StatusInternalServerError {
+		a.logger.Warn("request answered with a server error", "request_id", id, "method", r.Method, "path", r.URL.Path, "status", p.kind.Status, "err", err)
 	}
-	var body bytes.Buffer
-	if err := json.NewEncoder(&body).Encode(p.document(id)); err != nil {
-		panic(fmt.Sprintf("api: encode a problem: %v", err)) // it is made of strings and numbers
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
 	if p.allow != "" {
-		h.Set("Allow", p.allow)
+		w.Header().Set("Allow", p.allow)
 	}
-	if p.kind.retry {
-		h.Set("Retry-After", "1")
-	}
-	send(w, p.kind.status, &body)
-	return p.kind.status
-}
-
-func send(w http.ResponseWriter, code int, body *bytes.Buffer) {
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
-	w.WriteHeader(code)
-	_, _ = w.Write(body.Bytes()) // the caller hung up; the answer is in the log, and a key gets it again
+	edge.Refuse(w, p.kind, p.document(id))
+	return p.kind.Status
 }
 
 type requestID struct{}
 
 func withRequestID(r *http.Request, id string) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), requestID{}, id))
-}
-
-// newID is a fresh id that sorts by time (RFC 9562, version 7).
-func newID() string {
-	return uuid.Must(uuid.NewV7()).String() // fails only if the system has no randomness
 }

@@ -3,51 +3,41 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"strings"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
-// kind is a type of problem. Its name is the last part of its type URI and never changes.
-type kind struct {
-	name   string
-	status int
-	title  string
-	remedy string // what to do, as GET /problems/{kind} tells it
-	retry  bool   // the same request may be given again soon
-}
-
 // The kinds of problem. A broken rule is 422 when the request itself is wrong and will stay so, and 409 when it is the
 // order's state that does not allow it now.
 var (
-	malformed        = kind{"malformed", 400, "Malformed request", "Correct what errors points at.", false}
-	forbidden        = kind{"forbidden", 403, "Forbidden", "Call the API from its own origin, or from a program.", false}
-	notFound         = kind{"not-found", 404, "Not found", "Check the path and the order's id.", false}
-	methodNotAllowed = kind{"method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.", false}
-	ruleBroken       = kind{"rule-broken", 409, "The order's state does not allow it", "Read the order. errors has the rule.", false}
-	versionConflict  = kind{"version-conflict", 409, "The order has changed", "Read the order, decide again, and send its new ETag as If-Match.", true}
-	keyInUse         = kind{"key-in-use", 409, "A request with this key is being worked on", "Wait, then give the same request with the same key.", true}
-	tooLarge         = kind{"too-large", 413, "Body too large", "Send at most 65536 bytes.", false}
-	mediaType        = kind{"media-type", 415, "Unsupported media type", "Send application/json.", false}
-	invalid          = kind{"invalid", 422, "Invalid command", "Correct the fields that errors points at.", false}
-	keyReused        = kind{"key-reused", 422, "The key belongs to another request", "Use a new Idempotency-Key for a new request.", false}
-	internal         = kind{"internal", 500, "Internal error", "Look in the program's log for the request id in instance.", false}
-	busy             = kind{"busy", 503, "Busy", "Wait as Retry-After says, then give the request again.", true}
-	unavailable      = kind{"unavailable", 503, "The database is not available", "Nothing was done. Wait, then give the request again.", true}
-	outcomeUnknown   = kind{"outcome-unknown", 503, "It is not known whether it was done", "Give the same request with the same Idempotency-Key again. Without a key, read the order first.", true}
+	malformed        = edge.Lasting("malformed", 400, "Malformed request", "Correct what errors points at.")
+	forbidden        = edge.Lasting("forbidden", 403, "Forbidden", "Call the API from its own origin, or from a program.")
+	notFound         = edge.Lasting("not-found", 404, "Not found", "Check the path and the order's id.")
+	methodNotAllowed = edge.Lasting("method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.")
+	ruleBroken       = edge.Lasting("rule-broken", 409, "The order's state does not allow it", "Read the order. errors has the rule.")
+	versionConflict  = edge.Passing("version-conflict", 409, "The order has changed", "Read the order, decide again, and send its new ETag as If-Match.")
+	keyInUse         = edge.Passing("key-in-use", 409, "A request with this key is being worked on", "Wait, then give the same request with the same key.")
+	tooLarge         = edge.Lasting("too-large", 413, "Body too large", "Send at most 65536 bytes.")
+	mediaType        = edge.Lasting("media-type", 415, "Unsupported media type", "Send application/json.")
+	invalid          = edge.Lasting("invalid", 422, "Invalid command", "Correct the fields that errors points at.")
+	keyReused        = edge.Lasting("key-reused", 422, "The key belongs to another request", "Use a new Idempotency-Key for a new request.")
+	internal         = edge.Lasting("internal", 500, "Internal error", "Look in the program's log for the request id in instance.")
+	busy             = edge.Passing("busy", 503, "Busy", "Wait as Retry-After says, then give the request again.")
+	unavailable      = edge.Passing("unavailable", 503, "The database is not available", "Nothing was done. Wait, then give the request again.")
+	outcomeUnknown   = edge.Passing("outcome-unknown", 503, "It is not known whether it was done", "Give the same request with the same Idempotency-Key again. Without a key, read the order first.")
 )
 
-var kinds = []kind{
+var kinds = []edge.Kind{
 	malformed, forbidden, notFound, methodNotAllowed, ruleBroken, versionConflict, keyInUse, tooLarge, mediaType, invalid,
 	keyReused, internal, busy, unavailable, outcomeUnknown,
 }
 
 // problem is an error that is told to the caller as it is.
 type problem struct {
-	kind   kind
+	kind   edge.Kind
 	detail string
 	errors []violation
 	allow  string // the Allow header of a 405
@@ -61,7 +51,7 @@ type violation struct {
 }
 
 // Error implements error.
-func (p *problem) Error() string { return p.kind.title + ": " + p.detail }
+func (p *problem) Error() string { return p.kind.Title + ": " + p.detail }
 
 // problemOf is the one place where an error becomes an answer. What it does not know is internal: the caller gets no
 // word of it.
@@ -107,32 +97,13 @@ func pointer(field string) string {
 	return "#/" + strings.NewReplacer("[", "/", "].", "/", "]", "", ".", "/").Replace(field)
 }
 
-// document is a problem as RFC 9457 section 3 has it.
+// document is a problem with what this API adds (RFC 9457 section 3.2).
 type document struct {
-	Type     string      `json:"type"` // resolves to an explanation, see explain
-	Title    string      `json:"title"`
-	Status   int         `json:"status"`
-	Detail   string      `json:"detail"`
-	Instance string      `json:"instance"` // the request's id
-	Errors   []violation `json:"errors,omitempty"`
+	edge.Document
+
+	Errors []violation `json:"errors,omitempty"`
 }
 
 func (p *problem) document(request string) document {
-	return document{
-		Type: "/problems/" + p.kind.name, Title: p.kind.title, Status: p.kind.status, Detail: p.detail,
-		Instance: "urn:uuid:" + request, Errors: p.errors,
-	}
-}
-
-// explain serves what a problem's type URI leads to.
-func explain(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	for _, k := range kinds {
-		if k.name == r.PathValue("kind") {
-			fmt.Fprintf(w, "%s (%d)\n\n%s\n", k.title, k.status, k.remedy)
-			return
-		}
-	}
-	w.WriteHeader(http.StatusNotFound)
-	fmt.Fprintln(w, "There is no such kind of problem.")
+	return document{Document: p.kind.Document(p.detail, request), Errors: p.errors}
 }

@@ -89,8 +89,8 @@ func TestProblemsExplainThemselves(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	for _, k := range kinds {
-		if r := s.get("/problems/" + k.name); r.code != http.StatusOK || !strings.Contains(r.body, k.remedy) {
-			t.Errorf("%s: got %d %q, want the remedy", k.name, r.code, r.body)
+		if r := s.get("/problems/" + k.Name); r.code != http.StatusOK || !strings.Contains(r.body, k.Remedy) {
+			t.Errorf("%s: got %d %q, want the remedy", k.Name, r.code, r.body)
 		}
 	}
 	if r := s.get("/problems/none"); r.code != http.StatusNotFound {
@@ -130,7 +130,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	a := &api{inFlight: make(chan struct{}, 1)}
 	_, err := a.admitted(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), nil)
-	if err == nil || problemOf(err).kind.name != internal.name || !strings.Contains(err.Error(), "edge.go") {
+	if err == nil || problemOf(err).kind.Name != internal.Name || !strings.Contains(err.Error(), "edge.go") {
 		t.Errorf("got %v, want an internal error with the stack", err)
 	}
 	if len(a.inFlight) != 0 {
@@ -172,7 +172,7 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 
 func TestUnknownErrorsAreInternal(t *testing.T) {
 	t.Parallel()
-	if got := problemOf(errors.New("disk on fire")); got.kind.name != internal.name || strings.Contains(got.detail, "fire") {
+	if got := problemOf(errors.New("disk on fire")); got.kind.Name != internal.Name || strings.Contains(got.detail, "fire") {
 		t.Errorf("got %v, want an internal error that tells nothing", got)
 	}
 }

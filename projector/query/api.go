@@ -29,6 +29,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
 // Config is what an API works with.
@@ -98,7 +100,7 @@ func New(cfg Config) *API {
 		a.mux.Handle(pattern, a.edge(pattern, a.follows(of)))
 	}
 	a.mux.Handle("/", a.edge("/", a.unknown))
-	a.mux.HandleFunc("GET /problems/{kind}", explain)
+	a.mux.HandleFunc("GET /problems/{kind}", edge.Explain(kinds))
 	return a
 }
 

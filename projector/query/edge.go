@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
 // answer is a 200.
@@ -24,9 +23,7 @@ type answer struct {
 // edge is what every request passes. What is within returns the status code.
 func (a *API) edge(route string, within func(http.ResponseWriter, *http.Request) int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Request-Id", newID())
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
+		edge.Begin(w)
 		a.metrics.requests.WithLabelValues(route, strconv.Itoa(within(w, r))).Inc()
 	})
 }
@@ -57,15 +54,8 @@ func (a *API) admitted(ctx context.Context, r *request, h handler) (_ answer, er
 	default:
 		return answer{}, &problem{kind: busy, detail: fmt.Sprintf("%d requests are being worked on", cap(a.inFlight))}
 	}
-	defer recovered(&err)
+	defer edge.Recovered(&err)
 	return h(ctx, r)
-}
-
-// recovered makes a panic the error of the request in which it happened.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-	}
 }
 
 // write encodes the answer and sends it.
@@ -85,41 +75,21 @@ func (a *API) write(w http.ResponseWriter, r *http.Request, req *request, ans an
 	if len(req.applied) > 0 {
 		h.Set("Preference-Applied", strings.Join(req.applied, ", "))
 	}
-	send(w, http.StatusOK, &body)
+	edge.Send(w, http.StatusOK, &body)
 	return http.StatusOK
 }
 
 // refuse sends the problem that an error is, and returns its status code.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) int {
-	id := w.Header().Get("X-Request-Id")
+	id := edge.ID(w)
 	p := problemOf(err)
-	if p.kind.status >= http.StatusInternalServerError && p.kind.name != notYet.name {
+	if p.kind.Status >= http.StatusInternalServerError && p.kind.Name != notYet.Name {
 		a.logger.WarnContext(context.WithoutCancel(r.Context()), "question answered with a server error",
-			"request_id", id, "method", r.Method, "path", r.URL.Path, "status", p.kind.status, "err", err)
+			"request_id", id, "method", r.Method, "path", r.URL.Path, "status", p.kind.Status, "err", err)
 	}
-	var body bytes.Buffer
-	if err := json.NewEncoder(&body).Encode(p.document(id)); err != nil {
-		panic(fmt.Sprintf("query: encode a problem: %v", err)) // it is made of strings and numbers
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
 	if p.allow != "" {
-		h.Set("Allow", p.allow)
+		w.Header().Set("Allow", p.allow)
 	}
-	if p.kind.retry {
-		h.Set("Retry-After", "1")
-	}
-	send(w, p.kind.status, &body)
-	return p.kind.status
-}
-
-func send(w http.ResponseWriter, code int, body *bytes.Buffer) {
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
-	w.WriteHeader(code)
-	_, _ = w.Write(body.Bytes()) // the caller hung up, and can ask again
-}
-
-// newID is a fresh id that sorts by time (RFC 9562, version 7).
-func newID() string {
-	return uuid.Must(uuid.NewV7()).String() // fails only if the system has no randomness
+	edge.Refuse(w, p.kind, p.document(id))
+	return p.kind.Status
 }

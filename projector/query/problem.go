@@ -3,37 +3,28 @@ package query
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
-)
 
-// kind is a type of problem. Its name is the last part of its type URI and never changes.
-type kind struct {
-	name   string
-	status int
-	title  string
-	remedy string // what to do, as GET /problems/{kind} tells it
-	retry  bool   // the same request may be given again soon
-}
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
+)
 
 // The kinds of problem. What an order's events do not allow is 409: no other request would help, an operator does.
 var (
-	malformed        = kind{"malformed", 400, "Malformed request", "Correct what errors names.", false}
-	notFound         = kind{"not-found", 404, "Not found", "Check the path and the id. What was ordered a moment ago may not be here yet: give Read-After.", false}
-	methodNotAllowed = kind{"method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.", false}
-	orderBlocked     = kind{"order-blocked", 409, "An event of the order could not be applied", "An operator mends it, then what comes behind it follows: projector letters. Until then Prefer: handling=lenient gets the answer without it.", false}
-	noHistory        = kind{"no-history", 409, "The order's past is not kept", "It was read before past states were kept. An operator makes the read model anew: projector rebuild.", false}
-	internal         = kind{"internal", 500, "Internal error", "Look in the program's log for the request id in instance.", false}
-	busy             = kind{"busy", 503, "Busy", "Wait as Retry-After says, then give the request again.", true}
-	unavailable      = kind{"unavailable", 503, "The database is not available", "Wait, then give the request again.", true}
-	notYet           = kind{"not-yet", 503, "The read model is not there yet", "Wait longer with Prefer: wait=N, at most 30 seconds, or take what is there with Prefer: handling=lenient.", true}
+	malformed        = edge.Lasting("malformed", 400, "Malformed request", "Correct what errors names.")
+	notFound         = edge.Lasting("not-found", 404, "Not found", "Check the path and the id. What was ordered a moment ago may not be here yet: give Read-After.")
+	methodNotAllowed = edge.Lasting("method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.")
+	orderBlocked     = edge.Lasting("order-blocked", 409, "An event of the order could not be applied", "An operator mends it, then what comes behind it follows: projector letters. Until then Prefer: handling=lenient gets the answer without it.")
+	noHistory        = edge.Lasting("no-history", 409, "The order's past is not kept", "It was read before past states were kept. An operator makes the read model anew: projector rebuild.")
+	internal         = edge.Lasting("internal", 500, "Internal error", "Look in the program's log for the request id in instance.")
+	busy             = edge.Passing("busy", 503, "Busy", "Wait as Retry-After says, then give the request again.")
+	unavailable      = edge.Passing("unavailable", 503, "The database is not available", "Wait, then give the request again.")
+	notYet           = edge.Passing("not-yet", 503, "The read model is not there yet", "Wait longer with Prefer: wait=N, at most 30 seconds, or take what is there with Prefer: handling=lenient.")
 )
 
-var kinds = []kind{malformed, notFound, methodNotAllowed, orderBlocked, noHistory, internal, busy, unavailable, notYet}
+var kinds = []edge.Kind{malformed, notFound, methodNotAllowed, orderBlocked, noHistory, internal, busy, unavailable, notYet}
 
 // problem is an error that is told to the caller as it is.
 type problem struct {
-	kind    kind
+	kind    edge.Kind
 	detail  string
 	errors  []violation
 	allow   string    // the Allow header of a 405
@@ -50,7 +41,7 @@ type violation struct {
 }
 
 // Error implements error.
-func (p *problem) Error() string { return p.kind.title + ": " + p.detail }
+func (p *problem) Error() string { return p.kind.Title + ": " + p.detail }
 
 // errUnavailable is wrapped by errors that only say that the database is not there, or does not answer in time.
 var errUnavailable = errors.New("the database is not available")
@@ -67,39 +58,20 @@ func problemOf(err error) *problem {
 	return &problem{kind: internal, detail: "the program met an error that is not the request's"}
 }
 
-// document is a problem as RFC 9457 section 3 has it.
+// document is a problem with what this API adds (RFC 9457 section 3.2).
 type document struct {
-	Type     string      `json:"type"` // resolves to an explanation, see explain
-	Title    string      `json:"title"`
-	Status   int         `json:"status"`
-	Detail   string      `json:"detail"`
-	Instance string      `json:"instance"` // the request's id
-	Errors   []violation `json:"errors,omitempty"`
-	Missing  []missing   `json:"missing,omitempty"`
-	AsOf     *asOf       `json:"as_of,omitempty"`
+	edge.Document
+
+	Errors  []violation `json:"errors,omitempty"`
+	Missing []missing   `json:"missing,omitempty"`
+	AsOf    *asOf       `json:"as_of,omitempty"`
 }
 
 func (p *problem) document(request string) document {
-	return document{
-		Type: "/problems/" + p.kind.name, Title: p.kind.title, Status: p.kind.status, Detail: p.detail,
-		Instance: "urn:uuid:" + request, Errors: p.errors, Missing: p.missing, AsOf: p.asOf,
-	}
+	return document{Document: p.kind.Document(p.detail, request), Errors: p.errors, Missing: p.missing, AsOf: p.asOf}
 }
 
 // refused is a request with a parameter or a header that cannot be understood.
 func refused(in, name, rule, detail string) *problem {
 	return &problem{kind: malformed, detail: detail, errors: []violation{{In: in, Name: name, Rule: rule, Detail: detail}}}
-}
-
-// explain serves what a problem's type URI leads to.
-func explain(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	for _, k := range kinds {
-		if k.name == r.PathValue("kind") {
-			fmt.Fprintf(w, "%s (%d)\n\n%s\n", k.title, k.status, k.remedy)
-			return
-		}
-	}
-	w.WriteHeader(http.StatusNotFound)
-	fmt.Fprintln(w, "There is no such kind of problem.")
 }

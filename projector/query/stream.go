@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
@@ -75,7 +76,7 @@ func (a *API) follows(of func(*http.Request) (subject, error)) func(http.Respons
 // subscribe finds out from where on whom to follow: behind Last-Event-ID, which an EventSource that comes again has, else
 // behind the parameter after, else from now on. It waits for what is to be read after.
 func (a *API) subscribe(w http.ResponseWriter, r *http.Request, of func(*http.Request) (subject, error)) (_ *stream, err error) {
-	defer recovered(&err)
+	defer edge.Recovered(&err)
 	req, err := understand(r, []string{"after"})
 	if err != nil {
 		return nil, err
