@@ -19,7 +19,7 @@ build: ## Build the programs into bin/
 up: ## Run the whole pipeline on this machine, without Docker, until Ctrl-C
 	go run ./foodctl up
 
-demo: ## Kill every program over and over while orders flow, then audit the result
+demo: ## Kill relay, projectors and orderservice over and over while orders flow, then audit the result
 	go run ./foodctl demo kill --times 20 --every 1s --all
 
 test: ## Run all tests; what needs a real Kafka says how to have one
@@ -31,8 +31,8 @@ test-kafka: ## Run all tests on a real Apache Kafka (see make kafka)
 race: ## Run all tests with the race detector
 	go test -race -timeout $(TIMEOUT) ./...
 
-nightly: ## Run what takes long: ten minutes without Kafka, then a transaction of 10,000,000 rows (tens of minutes, and tens of GB below TMPDIR)
-	BROKER=kafka go test -tags nightly -timeout 60m -count=1 -v -run 'OfTenMinutes' ./internal/e2e
+nightly: ## Run what takes long: ten minutes without Kafka, a rebuild of a million events, then a transaction of 10,000,000 rows (tens of minutes, and tens of GB below TMPDIR)
+	BROKER=kafka go test -tags nightly -timeout 60m -count=1 -v -run 'OfTenMinutes|OfAMillion' ./internal/e2e
 	go run ./foodctl bench relay --rows 10000000 --tx 10000000
 
 cover: ## Measure coverage, child processes included; fails below THRESHOLD (80) per cent

@@ -56,6 +56,7 @@ func Kafka(n Names) []KafkaLogin {
 		{"projector", []Right{
 			{Topic, n.Topic, kadm.OpRead},
 			{Group, n.Group, kadm.OpRead},
+			{Group, n.Group + "-former", kadm.OpRead}, // of the read model that was live before a rebuild
 		}},
 		{"auditor", []Right{
 			{Topic, n.Topic, kadm.OpRead},

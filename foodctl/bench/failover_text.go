@@ -15,21 +15,42 @@ func (r FailoverReport) Write(w io.Writer) error {
 		"Seconds from the fault until the first event that was committed after it was delivered.",
 		"Active: until the other relay says that it is.", "",
 	}
-	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "active p50", "active max")
-	for _, f := range r.Faults {
-		t.row(string(f.Fault), strconv.Itoa(f.Rounds),
-			seconds(f.Delivered.Min), seconds(f.Delivered.P50), figure(f.Delivered.P90), seconds(f.Delivered.Max),
-			fmt.Sprintf("%g s: %d", f.Limit, f.Above), seconds(f.Active.P50), seconds(f.Active.Max))
+	rows := make([]faultRow, len(r.Faults))
+	for i, f := range r.Faults {
+		rows[i] = faultRow{f.Fault, f.Rounds, f.Delivered, f.Limit, f.Above, f.Active, f.All}
 	}
-	lines = append(append(lines, t.lines()...), "")
-	for _, f := range r.Faults {
-		lines = append(lines, string(f.Fault))
-		lines = append(append(lines, histogram(f.All)...), "")
-	}
+	lines = append(lines, faultLines("active", rows)...)
 	for _, f := range r.Faults {
 		lines = append(lines, f.Check.lines("check of "+string(f.Fault))...)
 	}
 	return write(w, lines)
+}
+
+// faultRow is what was measured with one fault.
+type faultRow struct {
+	fault  Fault
+	rounds int
+	times  Quantiles // until all is well
+	limit  float64
+	above  int
+	other  Quantiles // until something else, on the way there
+	all    []float64
+}
+
+// faultLines is a table of faults, and a histogram of each.
+func faultLines(other string, rows []faultRow) []string {
+	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", other+" p50", other+" max")
+	for _, f := range rows {
+		t.row(string(f.fault), strconv.Itoa(f.rounds),
+			seconds(f.times.Min), seconds(f.times.P50), figure(f.times.P90), seconds(f.times.Max),
+			fmt.Sprintf("%g s: %d", f.limit, f.above), seconds(f.other.P50), seconds(f.other.Max))
+	}
+	lines := append(t.lines(), "")
+	for _, f := range rows {
+		lines = append(lines, string(f.fault))
+		lines = append(append(lines, histogram(f.all)...), "")
+	}
+	return lines
 }
 
 // mostBars is how long a histogram may become.

@@ -84,16 +84,10 @@ func (r *HandoverReport) lines() []string {
 		"takeover: seconds from the fault until each partition of the projector that was struck is applied again;",
 		fmt.Sprintf("the session timeout is %g s. Claimed: until the other owns them.", r.Session), "",
 	}
-	t := newTable("fault", "rounds", "min", "p50", "p90", "max", "above limit", "claimed p50", "claimed max")
-	for _, f := range r.Faults {
-		t.row(string(f.Fault), strconv.Itoa(f.Rounds),
-			seconds(f.Applied.Min), seconds(f.Applied.P50), figure(f.Applied.P90), seconds(f.Applied.Max),
-			fmt.Sprintf("%g s: %d", f.Limit, f.Above), seconds(f.Claimed.P50), seconds(f.Claimed.Max))
+	rows := make([]faultRow, len(r.Faults))
+	for i, f := range r.Faults {
+		rows[i] = faultRow{f.Fault, f.Rounds, f.Applied, f.Limit, f.Above, f.Claimed, f.All}
 	}
-	lines = append(append(lines, t.lines()...), "")
-	for _, f := range r.Faults {
-		lines = append(lines, string(f.Fault))
-		lines = append(append(lines, histogram(f.All)...), "")
-	}
+	lines = append(lines, faultLines("claimed", rows)...)
 	return append(lines, r.Check.lines("check")...)
 }

@@ -64,7 +64,7 @@ func TestPowerLossWithoutFlushIsRefusedAndMendedByRecover_I7(t *testing.T) {
 		s.until("the projector has raised its alarm", func() bool { return s.projector.metric("projector_partition_stopped") > 0 })
 		s.projector.stop()
 		s.refill("the broker lost its power")
-		s.emptyReadModel()
+		s.overtake()
 		s.relay.start()
 		s.projector.start()
 		s.flowing(100)

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
@@ -16,22 +15,17 @@ func (p *pipeline) refill(reason string) {
 	p.run(testenv.Build(p, "relay"), "recover", "--reason="+reason)
 }
 
-// emptyReadModel does what the runbook says, where projectors have stopped.
-func (p *pipeline) emptyReadModel() {
+// overtake does what the projectors' refusal says: it makes the read model anew from the topic that is there.
+func (p *pipeline) overtake() {
 	p.Helper()
-	foodctl := testenv.Build(p, "foodctl")
-	p.run(foodctl, "migrate", "down", "--yes", "--readmodel-url", p.readModelURL)
-	p.run(foodctl, "migrate", "--readmodel-url", p.readModelURL)
+	p.run(testenv.Build(p, "projector"), "rebuild", "--overtake")
 }
 
-// run runs a command with the programs' environment, but that of foodctl migrate must not reach the orders.
+// run runs a command with the programs' environment.
 func (p *pipeline) run(program string, args ...string) {
 	p.Helper()
 	cmd := exec.CommandContext(p.Context(), program, args...)
 	cmd.Env = append(os.Environ(), p.env()...)
-	if args[0] == "migrate" {
-		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "ORDERS_DATABASE_URL=") })
-	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
 	}

@@ -32,7 +32,7 @@ func TestATopicMadeAnewUnderItsProjectors_I8(t *testing.T) {
 	relay.start()
 	p.beyond()
 	p.refuses(projectors, "deleted and made again")
-	p.emptied(projectors)
+	p.mended(projectors)
 	p.flowing(100)
 	p.holds(traffic, 500)
 }
@@ -109,14 +109,12 @@ func (p *pipeline) stoppedBy(projectors []*program) (sum float64) {
 	return sum
 }
 
-// emptied does what the projectors' refusal says.
-func (p *pipeline) emptied(projectors []*program) {
+// mended does what the runbook says where projectors have stopped.
+func (p *pipeline) mended(projectors []*program) {
 	p.Helper()
+	p.overtake()
 	for _, g := range projectors {
 		g.stop()
-	}
-	p.emptyReadModel()
-	for _, g := range projectors {
 		g.start()
 	}
 }
@@ -148,7 +146,7 @@ func TestRecordsDeletedPastTheOffset_I8(t *testing.T) {
 	p.remake(topic.Partitions)
 	p.refill("records were deleted")
 	relay.start()
-	p.emptied(projectors)
+	p.mended(projectors)
 	p.flowing(100)
 	p.holds(traffic, 500)
 }
@@ -201,7 +199,7 @@ func TestPartitionsAddedUnderLoad_I8(t *testing.T) {
 	p.remake(more)
 	p.refill("more partitions")
 	relay.start()
-	p.emptied(projectors)
+	p.mended(projectors)
 	p.until("the projectors have all partitions", func() bool { return shared(more, projectors...) })
 	p.flowing(200)
 	p.holds(traffic, 500)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +26,7 @@ type service struct {
 
 	t        testing.TB
 	pool     *pgxpool.Pool
-	log      *logged
+	log      *testenv.Output
 	registry *prometheus.Registry
 }
 
@@ -52,7 +50,7 @@ func setupOn(t testing.TB, url string, inFlight int) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	s := &service{t: t, pool: pool, log: new(logged), registry: prometheus.NewRegistry()}
+	s := &service{t: t, pool: pool, log: new(testenv.Output), registry: prometheus.NewRegistry()}
 	s.Handler = New(Config{Pool: pool, Log: eventlog.New(pool, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.NewTextHandler(s.log, nil)), Metrics: s.registry, InFlight: inFlight})
 	return s
 }
@@ -160,22 +158,4 @@ func (s *service) until(condition string, arguments ...any) {
 			s.t.Fatalf("after a minute still not: %s", condition)
 		}
 	}
-}
-
-// logged keeps what a logger wrote.
-type logged struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

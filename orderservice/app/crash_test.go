@@ -207,7 +207,7 @@ func TestHealthcheckAsksTheRunningProgram(t *testing.T) {
 	t.Parallel()
 	p := start(t, testenv.Orders(t))
 	p.awaits("/readyz", http.StatusOK)
-	var out, errs output
+	var out, errs testenv.Output
 	for probe, want := range map[string]bool{"live": true, "ready": true, "well": false} {
 		err := run(t.Context(), []string{"healthcheck", probe, "--listen", p.addr}, &out, &errs)
 		if (err == nil) != want {

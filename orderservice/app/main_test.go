@@ -2,7 +2,6 @@ package app
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,7 +25,7 @@ type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	addr string
-	log  *output
+	log  *testenv.Output
 	done chan struct{} // closed when it has ended
 }
 
@@ -36,7 +34,7 @@ func start(t *testing.T, database string, env ...string) *process {
 	t.Helper()
 	cmd := exec.CommandContext(context.Background(), testenv.Build(t, "orderservice"))
 	cmd.Env = append(cmd.Environ(), append([]string{"ORDERS_DATABASE_URL=" + database, "ORDERSERVICE_LISTEN=127.0.0.1:0", "LOG_FORMAT=json"}, env...)...)
-	p := &process{t: t, cmd: cmd, log: new(output), done: make(chan struct{})}
+	p := &process{t: t, cmd: cmd, log: new(testenv.Output), done: make(chan struct{})}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -144,24 +142,6 @@ const soup = `{"customer_id": 7, "service": "delivery", "lines": [{"item_id": 1,
 
 func (p *process) place(key string) (response, error) {
 	return p.request(http.MethodPost, "/v1/orders", soup, "Content-Type", "application/json", "Idempotency-Key", key)
-}
-
-// output is a buffer that two goroutines may use.
-type output struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // query reads one value from the database.

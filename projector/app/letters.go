@@ -23,31 +23,6 @@ type lettersCommand struct {
 	Discard discardLetters `cmd:"" help:"Give up waiting letters: what they say is never applied. An order stays blocked by the hole that its own event leaves."`
 }
 
-// readModelFlags are the flags of a command that looks at the read model itself.
-type readModelFlags struct {
-	ops.DatabaseFlags `embed:""`
-
-	DatabaseURL string `help:"The readmodel database." env:"READMODEL_DATABASE_URL" required:"" placeholder:"URL"`
-	Topic       string `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders"`
-}
-
-// with calls do with the view.
-func (f *readModelFlags) with(ctx context.Context, do func(*view.View) error) error {
-	database, err := f.Login(f.DatabaseURL)
-	if err != nil {
-		return &ops.ExitError{Code: 2, Err: err}
-	}
-	pool, err := view.Connect(ctx, database, 2, f.BeforeConnect)
-	if err != nil {
-		return &ops.ExitError{Code: 2, Err: err}
-	}
-	defer pool.Close()
-	if err := check(ctx, pool); err != nil {
-		return err
-	}
-	return do(view.New(pool, f.Topic, 0)) // it claims nothing, so it needs no limit
-}
-
 // lettersOf is which letters are meant: an order's, or a record's.
 type lettersOf struct{ view.Which }
 

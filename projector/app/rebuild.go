@@ -9,39 +9,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/rebuild"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
 // rebuildCommand is projector rebuild.
 type rebuildCommand struct {
-	Run        runRebuild   `cmd:"" default:"withargs" help:"Make the read model anew beside the live one, compare them, and cut over. Killed, it goes on when it is run again; the live one is not touched before the cut-over."`
-	Discard    endRebuild   `cmd:"" help:"Drop what a rebuild has made so far."`
-	RollBack   rollBack     `cmd:"" help:"Make the read model live again that was so before the last cut-over."`
-	DropFormer dropsRebuild `cmd:"" help:"Drop the read model that was live before the last cut-over. There is no rolling back then."`
-}
-
-// tablesFlags are those of the commands that only move tables.
-type tablesFlags struct {
-	readModelFlags `embed:""`
-}
-
-// pool calls do with a pool that sees the live tables.
-func (f *readModelFlags) pool(ctx context.Context, do func(live *pgxpool.Pool, database string) error) error {
-	database, err := f.Login(f.DatabaseURL)
-	if err != nil {
-		return &ops.ExitError{Code: 2, Err: err}
-	}
-	live, err := view.Connect(ctx, database, 8, f.BeforeConnect)
-	if err != nil {
-		return &ops.ExitError{Code: 2, Err: err}
-	}
-	defer live.Close()
-	if err := check(ctx, live); err != nil {
-		return err
-	}
-	return do(live, database)
+	Run        runRebuild     `cmd:"" default:"withargs" help:"Make the read model anew beside the live one, compare them, and cut over. Killed, it goes on when it is run again; the live one is not touched before the cut-over."`
+	Discard    discardRebuild `cmd:"" help:"Drop what a rebuild has made so far."`
+	RollBack   rollBack       `cmd:"" help:"Make the read model live again that was so before the last cut-over."`
+	DropFormer dropFormer     `cmd:"" help:"Drop the read model that was live before the last cut-over. There is no rolling back then."`
 }
 
 type runRebuild struct {
@@ -85,9 +62,11 @@ func (c *runRebuild) run(ctx context.Context, out, errs io.Writer) error {
 	})
 }
 
-type endRebuild struct{ tablesFlags }
+type discardRebuild struct {
+	readModelFlags `embed:""`
+}
 
-func (c *endRebuild) run(ctx context.Context, out io.Writer) error {
+func (c *discardRebuild) run(ctx context.Context, out io.Writer) error {
 	return c.pool(ctx, func(live *pgxpool.Pool, _ string) error {
 		if err := rebuild.Discard(ctx, live); err != nil {
 			return err
@@ -97,9 +76,11 @@ func (c *endRebuild) run(ctx context.Context, out io.Writer) error {
 	})
 }
 
-type dropsRebuild struct{ tablesFlags }
+type dropFormer struct {
+	readModelFlags `embed:""`
+}
 
-func (c *dropsRebuild) run(ctx context.Context, out io.Writer) error {
+func (c *dropFormer) run(ctx context.Context, out io.Writer) error {
 	return c.pool(ctx, func(live *pgxpool.Pool, _ string) error {
 		if err := rebuild.DropFormer(ctx, live); err != nil {
 			return err
@@ -109,7 +90,9 @@ func (c *dropsRebuild) run(ctx context.Context, out io.Writer) error {
 	})
 }
 
-type rollBack struct{ tablesFlags }
+type rollBack struct {
+	readModelFlags `embed:""`
+}
 
 func (c *rollBack) run(ctx context.Context, out io.Writer) error {
 	return c.pool(ctx, func(live *pgxpool.Pool, _ string) error {

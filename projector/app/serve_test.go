@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,24 +16,6 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 )
 
-// output is what a program writes.
-type output struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
 func TestServeAnswersUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	url := testenv.ReadModel(t)
@@ -43,7 +24,7 @@ func TestServeAnswersUntilItIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	listen, log := free(t), new(output)
+	listen, log := free(t), new(testenv.Output)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +35,7 @@ type service struct {
 	t        testing.TB
 	url      string
 	pool     *pgxpool.Pool // a superuser's
-	log      *logged
+	log      *testenv.Output
 	registry *prometheus.Registry
 	parts    map[int32]*view.Partition
 	stop     func() // ends the API's Run
@@ -49,7 +48,7 @@ func setup(t testing.TB) *service {
 
 func setupWith(t testing.TB, change func(*Config)) *service {
 	t.Helper()
-	s := &service{t: t, url: testenv.ReadModel(t), log: new(logged), registry: prometheus.NewRegistry()}
+	s := &service{t: t, url: testenv.ReadModel(t), log: new(testenv.Output), registry: prometheus.NewRegistry()}
 	s.pool = s.connect(view.Connect, s.url)
 	cfg := Config{
 		Pool: s.connect(Connect, s.url+"&role=readmodel_reader"), Topic: testTopic, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
@@ -199,24 +198,6 @@ func (p *position) UnmarshalText(text []byte) error {
 		return errors.New("not a position: " + string(text))
 	}
 	return nil
-}
-
-// logged keeps what a logger wrote.
-type logged struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // until asks over and over, and fails when a minute did not bring what is wanted.

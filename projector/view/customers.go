@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
 // customers keeps customer_stats: what each customer has ordered and paid, by currency.
@@ -20,37 +18,20 @@ type customerKey struct {
 }
 
 type customerDelta struct {
-	orders, completed, cancelled, spent, refunded, tips int64
-	lastOrderAt                                         time.Time
+	tally
+
+	lastOrderAt time.Time
 }
 
 func newCustomers(int) model { return customers{} }
 
 func (s customers) add(_, o *order, e *Event) error {
-	var d customerDelta
-	switch data := e.Data.(type) {
-	case event.OrderPlaced:
-		d.orders = 1
-	case event.OrderCollected, event.OrderDelivered:
-		d.completed = 1
-	case event.OrderCancelled:
-		d.cancelled = 1
-	case event.PaymentCaptured:
-		d.spent = data.Amount.Minor
-	case event.RefundIssued:
-		d.refunded = data.Amount.Minor
-	case event.TipAdded:
-		d.tips = data.Amount.Minor
-	default:
+	t, counts := tallyOf(e)
+	if !counts {
 		return nil
 	}
 	c := entry(s, customerKey{o.Customer, o.Currency})
-	c.orders += d.orders
-	c.completed += d.completed
-	c.cancelled += d.cancelled
-	c.spent += d.spent
-	c.refunded += d.refunded
-	c.tips += d.tips
+	c.tally.add(t)
 	if o.PlacedAt.After(c.lastOrderAt) {
 		c.lastOrderAt = o.PlacedAt
 	}
@@ -86,7 +67,7 @@ func (s customers) write(b *pgx.Batch, c *changes) error {
 		column(deltas, func(d *customerDelta) int64 { return d.orders }),
 		column(deltas, func(d *customerDelta) int64 { return d.completed }),
 		column(deltas, func(d *customerDelta) int64 { return d.cancelled }),
-		column(deltas, func(d *customerDelta) int64 { return d.spent }),
+		column(deltas, func(d *customerDelta) int64 { return d.captured }),
 		column(deltas, func(d *customerDelta) int64 { return d.refunded }),
 		column(deltas, func(d *customerDelta) int64 { return d.tips }),
 		column(deltas, func(d *customerDelta) time.Time { return d.lastOrderAt }),

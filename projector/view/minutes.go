@@ -7,46 +7,24 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
 // minutes keeps revenue_minute: orders and money, by the minute in which it happened.
-type minutes map[minuteKey]*minuteDelta
+type minutes map[minuteKey]*tally
 
 type minuteKey struct {
 	minute   time.Time
 	currency string
 }
 
-type minuteDelta struct {
-	orders, gross, refunded, tips, cancelled int64
-}
-
 func newMinutes(int) model { return minutes{} }
 
 func (s minutes) add(_, o *order, e *Event) error {
-	var d minuteDelta
-	switch data := e.Data.(type) {
-	case event.OrderPlaced:
-		d.orders = 1
-	case event.OrderCancelled:
-		d.cancelled = 1
-	case event.PaymentCaptured:
-		d.gross = data.Amount.Minor
-	case event.RefundIssued:
-		d.refunded = data.Amount.Minor
-	case event.TipAdded:
-		d.tips = data.Amount.Minor
-	default:
+	t, counts := tallyOf(e)
+	if !counts || t.completed > 0 { // of which there is no column
 		return nil
 	}
-	m := entry(s, minuteKey{bucket(o.UpdatedAt, time.Minute), o.Currency})
-	m.orders += d.orders
-	m.gross += d.gross
-	m.refunded += d.refunded
-	m.tips += d.tips
-	m.cancelled += d.cancelled
+	entry(s, minuteKey{bucket(o.UpdatedAt, time.Minute), o.Currency}).add(t)
 	return nil
 }
 
@@ -69,15 +47,15 @@ func (s minutes) write(b *pgx.Batch, c *changes) error {
 	keys := slices.SortedFunc(maps.Keys(s), func(a, b minuteKey) int {
 		return cmp.Or(a.minute.Compare(b.minute), cmp.Compare(a.currency, b.currency))
 	})
-	deltas := column(keys, func(k minuteKey) *minuteDelta { return s[k] })
+	deltas := column(keys, func(k minuteKey) *tally { return s[k] })
 	b.Queue(addMinutes, c.part,
 		column(keys, func(k minuteKey) time.Time { return k.minute }),
 		column(keys, func(k minuteKey) string { return k.currency }),
-		column(deltas, func(d *minuteDelta) int64 { return d.orders }),
-		column(deltas, func(d *minuteDelta) int64 { return d.gross }),
-		column(deltas, func(d *minuteDelta) int64 { return d.refunded }),
-		column(deltas, func(d *minuteDelta) int64 { return d.tips }),
-		column(deltas, func(d *minuteDelta) int64 { return d.cancelled }),
+		column(deltas, func(d *tally) int64 { return d.orders }),
+		column(deltas, func(d *tally) int64 { return d.captured }),
+		column(deltas, func(d *tally) int64 { return d.refunded }),
+		column(deltas, func(d *tally) int64 { return d.tips }),
+		column(deltas, func(d *tally) int64 { return d.cancelled }),
 	)
 	return nil
 }

@@ -155,8 +155,7 @@ func (f *fold) apply(o *order, e *Event) error {
 	return nil
 }
 
-// copyFrom is the number of events from which COPY is worth its two round trips for each table: below it is no faster, above it
-// by a quarter (docs/performance.md).
+// copyFrom is the number of events from which COPY is used: below it, its two round trips for each table are not worth it.
 const copyFrom = 5000
 
 // write writes what is copied, and makes the statements that write the rest of the fold, of a partition in which so many events had

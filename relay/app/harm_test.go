@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 )
 
@@ -71,23 +71,16 @@ func inEachWindow(t *testing.T, by crash.Harm, then func(s *system, process *os.
 
 // transcript is what a relay has logged.
 type transcript struct {
-	to io.Writer
+	testenv.Output
 
-	mu   sync.Mutex
-	said bytes.Buffer
+	to io.Writer
 }
 
 // Write implements io.Writer.
-func (l *transcript) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.said.Write(b)
-	return l.to.Write(b)
-}
+func (l *transcript) Write(b []byte) (int, error) { return io.MultiWriter(&l.Output, l.to).Write(b) }
 
 // roles is how often the relay has become active or a standby.
 func (l *transcript) roles() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.said.String(), `"msg":"publishing"`) + strings.Count(l.said.String(), `"msg":"standing by"`)
+	said := l.String()
+	return strings.Count(said, `"msg":"publishing"`) + strings.Count(said, `"msg":"standing by"`)
 }

@@ -1,11 +1,11 @@
 package publish
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,9 +162,7 @@ func (p *pair) written(t *testing.T, want int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for {
-		p.log.mu.Lock()
-		got := bytes.Count(p.log.text.Bytes(), []byte("a marker that the broker left out was written"))
-		p.log.mu.Unlock()
+		got := strings.Count(p.log.String(), "a marker that the broker left out was written")
 		if got == want {
 			return
 		}

@@ -25,7 +25,7 @@ CREATE TABLE dead_letters (
   CONSTRAINT dead_letters_discarded_with_a_note CHECK (state <> 'discarded' OR note <> '')
 );
 
--- Looked at in every batch, so it holds only what blocks.
+-- Looked at by each batch that makes a letter, and once a second to count: it holds only what blocks.
 CREATE INDEX dead_letters_waiting ON dead_letters (order_id, topic, part) WHERE state = 'waiting';
 
 -- What the read model does not count, by partition: events that could not be applied and those behind them. An answer with a sum
