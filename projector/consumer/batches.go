@@ -28,7 +28,7 @@ func (b *Batches) Apply(ctx context.Context, p *view.Partition, events []view.Ev
 		if refusal, is := errors.AsType[*view.Refusal](err); is {
 			return errors.Join(b.Apply(ctx, p, events[:refusal.Index]), err)
 		}
-		if view.Unstorable(err) && events[0].Err == nil {
+		if view.Unstorable(err) && (len(events) > 1 || events[0].Err == nil) {
 			return b.halve(ctx, p, events, err)
 		}
 		if errors.Is(err, view.ErrFenced) || view.Permanent(err) || ctx.Err() != nil {

@@ -145,12 +145,19 @@ func TestASumThatOverflowsParksItsEventAlone(t *testing.T) {
 	for _, e := range more {
 		records = append(records, r.Record(e))
 	}
-	if err := r.Transaction(kgo.TryCommit, slices.Insert(records, 2, tip)...); err != nil {
+	junk := r.Record(events[0]) // first in its batch, and a letter already when the batch turns out not to fit
+	junk.Value = []byte("{")
+	if err := r.Transaction(kgo.TryCommit, append([]*kgo.Record{junk}, slices.Insert(records, 2, tip)...)...); err != nil {
 		t.Fatal(err)
 	}
 	r.until("the others are applied", func() bool { return r.applied() == int64(len(events)+len(more)) })
-	if got := testutil.ToFloat64(p.metrics.letters.WithLabelValues(string(view.Rule))); got != 1 || testutil.CollectAndCount(p.metrics.letters) != 1 {
-		t.Errorf("%v letters for a rule", got)
+	for _, reason := range []view.Reason{view.Rule, view.Undecodable} {
+		if got := testutil.ToFloat64(p.metrics.letters.WithLabelValues(string(reason))); got != 1 {
+			t.Errorf("%v letters, %s", got, reason)
+		}
+	}
+	if testutil.CollectAndCount(p.metrics.letters) != 2 {
+		t.Error("there are letters for other reasons")
 	}
 }
 

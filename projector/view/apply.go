@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +34,9 @@ RETURNING applied_events`
 // with the offset (I8). It takes two round trips: fence and read, then write and commit.
 //
 // What cannot be applied is parked and counts as done with. After ErrFenced the partition is of no more use. After a *Refusal the
-// events before the refused one may be applied by themselves. After any other error it may be called again with the same events:
-// if it is not known whether the last attempt was committed, that is found out first, and nothing is applied twice.
+// events before the refused one may be applied by themselves. After any other error it may be called again, with the same events or
+// with more behind them: if it is not known whether the last attempt was committed, that is found out first, and what it has applied is
+// left out.
 func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) {
 	if len(events) == 0 {
 		return Applied{}, nil
@@ -42,9 +44,13 @@ func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) 
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	if p.unsettled != nil {
-		committed, applied, err := p.settle(ctx)
-		if err != nil || committed {
-			return applied, err
+		if err := p.settle(ctx); err != nil {
+			return Applied{}, err
+		}
+	}
+	if p.found != nil {
+		if events = p.unapplied(events); len(events) == 0 {
+			return p.told(Applied{}), nil
 		}
 	}
 	if first := events[0].Offset; first < p.next {
@@ -79,7 +85,22 @@ func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []E
 		return Applied{}, fmt.Errorf("partition %d: write offsets %d to %d: %w", p.part, p.next, to, err)
 	}
 	p.next, p.leaderEpoch, p.unsettled = to, last.LeaderEpoch, nil
-	return f.applied, nil
+	return p.told(f.applied), nil
+}
+
+// unapplied are the events from the partition's position on.
+func (p *Partition) unapplied(events []Event) []Event {
+	i, _ := slices.BinarySearchFunc(events, p.next, func(e Event, next int64) int { return cmp.Compare(e.Offset, next) })
+	return events[i:]
+}
+
+// told adds what an attempt had applied that was found committed, and has not been told of yet.
+func (p *Partition) told(a Applied) Applied {
+	if f := p.found; f != nil {
+		a = Applied{Events: f.Events + a.Events, Duplicates: f.Duplicates + a.Duplicates, Parked: append(f.Parked, a.Parked...)}
+		p.found = nil
+	}
+	return a
 }
 
 // statements folds the events and makes the statements that write them. They are a *Refusal's if there would be too many letters.
@@ -87,7 +108,7 @@ func (p *Partition) statements(ctx context.Context, conn *pgxpool.Conn, events [
 	if err := f.all(events); err != nil {
 		return nil, err
 	}
-	if err := p.settleLetters(ctx, conn, events, f); err != nil {
+	if err := p.placeLetters(ctx, conn, events, f); err != nil {
 		return nil, err
 	}
 	return f.write(ctx, conn.Conn(), p, before)
@@ -113,7 +134,8 @@ func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, events []Even
 			return err
 		})
 	b.Queue(current, ids(events)).Query(f.readOrders)
-	return before, conn.SendBatch(ctx, b).Close()
+	err = conn.SendBatch(ctx, b).Close() // which sets before
+	return before, err
 }
 
 func (f *fold) readOrders(rows pgx.Rows) error {

@@ -41,6 +41,9 @@ type Partition struct {
 
 	// unsettled is a batch of which it is not known whether it was committed.
 	unsettled *unsettled
+
+	// found is what such a batch has applied, after it was found committed and until Apply has told of it.
+	found *Applied
 }
 
 // Next is the offset of the first record that has not been applied, and the leader epoch of the one before it (-1 if not
@@ -80,8 +83,9 @@ RETURNING part, topic_id, next_offset, leader_epoch, owner_epoch`
 // it commits, no batch of a former owner can be applied (I8); it waits for one that is in flight.
 //
 // A partition that must not be consumed is in refused, with the reason and the remedy: its log is not the one that the
-// read model was made from, or does not hold the next record any more. It is claimed all the same, so that nobody applies
-// anything to it. Every other error is about the whole claim, which may be tried again.
+// read model was made from, or does not hold the next record any more, or the tables hold a read model that this program does
+// not know. It is claimed all the same, so that nobody applies anything to it. Every other error is about the whole claim,
+// which may be tried again.
 func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[int32]*Partition, refused map[int32]error, err error) {
 	parts := slices.Sorted(maps.Keys(log.Bounds))
 	fresh := make([]int32, 0, len(parts)) // may begin at 0
@@ -95,10 +99,7 @@ func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[in
 		rows  []*row
 		names []string
 	)
-	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
-		if names, err = v.held(ctx, tx); err != nil {
-			return err
-		}
+	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
 		b := &pgx.Batch{}
 		b.Queue(ensure, v.topic, log.TopicID, token, owner, fresh)
 		b.Queue(hold, v.topic, parts)
@@ -106,15 +107,22 @@ func (v *View) Claim(ctx context.Context, owner string, log Log) (claimed map[in
 			rows, err = pgx.CollectRows(r, pgx.RowToAddrOfStructByPos[row])
 			return err
 		})
+		b.Queue(selectModels).Query(func(r pgx.Rows) (err error) { // behind the lock, as all else: a swap takes them in that order
+			names, err = pgx.CollectRows(r, pgx.RowTo[string])
+			return err
+		})
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("claim partitions %v: %w", parts, err)
 	}
+	unknown := v.known(names)
 	claimed, refused = make(map[int32]*Partition), make(map[int32]error)
 	for _, part := range parts {
 		i := slices.IndexFunc(rows, func(r *row) bool { return r.Part == part })
-		if i < 0 {
+		if unknown != nil {
+			refused[part] = unknown
+		} else if i < 0 {
 			refused[part] = missing(log.Bounds[part])
 		} else if err := rows[i].check(log); err != nil {
 			refused[part] = err
@@ -178,28 +186,28 @@ var errPosition = errors.New("the position changed under a live claim: something
 // settle finds out, on a new connection, whether the unsettled batch was committed. It waits for the row's lock: the old
 // connection's server process may still be at its commit, and a plain read would call that "not committed". A position that
 // went back, or is not there, is of an older backup that was put in the database's place: it has to be claimed there.
-func (p *Partition) settle(ctx context.Context) (committed bool, applied Applied, err error) {
+func (p *Partition) settle(ctx context.Context) error {
 	var (
 		epoch, next int64
 		claim       uuid.UUID
 	)
-	err = p.view.pool.QueryRow(ctx, look, p.view.topic, p.part).Scan(&epoch, &claim, &next)
+	err := p.view.pool.QueryRow(ctx, look, p.view.topic, p.part).Scan(&epoch, &claim, &next)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, Applied{}, fmt.Errorf("look up partition %d after a broken batch: %w", p.part, err)
+		return fmt.Errorf("look up partition %d after a broken batch: %w", p.part, err)
 	}
 	if err != nil || epoch != p.epoch || claim != p.claim || next < p.next {
-		return false, Applied{}, ErrFenced
+		return ErrFenced
 	}
 	u := p.unsettled
 	switch next {
 	case u.to:
-		p.next, p.leaderEpoch, p.unsettled = u.to, u.leaderEpoch, nil
-		return true, u.applied, nil
+		p.next, p.leaderEpoch, p.unsettled, p.found = u.to, u.leaderEpoch, nil, &u.applied
+		return nil
 	case p.next:
 		p.unsettled = nil
-		return false, Applied{}, nil
+		return nil
 	}
-	return false, Applied{}, fmt.Errorf("partition %d at offset %d, want %d or %d: %w", p.part, next, p.next, u.to, errPosition)
+	return fmt.Errorf("partition %d at offset %d, want %d or %d: %w", p.part, next, p.next, u.to, errPosition)
 }
 
 const lookOwner = `

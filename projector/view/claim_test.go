@@ -220,3 +220,21 @@ func TestABatchWithoutAnAnswerIsFencedByARestoredBackup_I8(t *testing.T) {
 		})
 	}
 }
+
+// What was committed without an answer is left out of a longer slice that comes next, and told of with what that brings.
+func TestWhatAnUnansweredBatchHasAppliedIsLeftOut_I8(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	events := history(32, 5, 40)
+	p := b.claim("one")
+	unanswered := *p
+	applied := b.apply(p, events[:20])
+	unanswered.unsettled = &unsettled{to: events[19].Offset + 1, leaderEpoch: events[19].LeaderEpoch, applied: applied}
+	if got := b.apply(&unanswered, events); got.Events != 40 || got.Duplicates != 0 {
+		t.Errorf("told of %+v, want all 40", got)
+	}
+	b.want(folded(events))
+	if next, n, _ := b.counts(); n != 40 || next != events[39].Offset+1 {
+		t.Errorf("position %d, %d applied", next, n)
+	}
+}

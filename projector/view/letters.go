@@ -74,28 +74,23 @@ WHERE state = 'waiting'
   AND part = $2
   AND order_id = ANY($3::uuid[])`
 
-// Letters without an order count as one each: a topic that is full of what is no event stops its partition too.
-const countBlocked = `
-SELECT count(DISTINCT order_id) + count(*) FILTER (WHERE order_id IS NULL)
-FROM dead_letters
-WHERE state = 'waiting'
-  AND topic = $1
-  AND part = $2`
-
-// settleLetters tells which letters have others of their order before them, and refuses the event that would block one order more than
+// placeLetters tells which letters have others of their order before them, and refuses the event that would block one order more than
 // may be. Without a limit a fault of all events, such as a topic of another history, would go by as so many faults of single orders,
 // and the partition would look as if it went on.
-func (p *Partition) settleLetters(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold) error {
+func (p *Partition) placeLetters(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold) error {
 	if len(f.letters) == 0 {
 		return nil
 	}
 	var (
-		n      int
+		n      map[int32]int
 		queued []uuid.UUID
 		orders = column(f.letters, func(l letter) pgtype.UUID { return pgUUID(l.Order) })
 		b      = &pgx.Batch{}
 	)
-	b.Queue(countBlocked, p.view.topic, p.part).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	b.Queue(countBlocked, p.view.topic).Query(func(rows pgx.Rows) (err error) {
+		n, err = scanBlocked(rows)
+		return err
+	})
 	b.Queue(queueing, p.view.topic, p.part, orders).Query(func(rows pgx.Rows) (err error) {
 		queued, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		return err
@@ -107,7 +102,7 @@ func (p *Partition) settleLetters(ctx context.Context, conn *pgxpool.Conn, event
 		l := &f.letters[i]
 		switch {
 		case !slices.Contains(queued, l.Order):
-			if n++; n > p.view.maxBlocked {
+			if n[p.part]++; n[p.part] > p.view.maxBlocked {
 				return p.refuse(events, l)
 			}
 			if l.Order != uuid.Nil {
@@ -173,29 +168,4 @@ func encodeHeaders(headers []Header) string {
 	}
 	encoded, _ := json.Marshal(pairs) //nolint:errchkjson // strings always can be
 	return string(encoded)
-}
-
-func decodeHeaders(encoded []byte) ([]Header, error) {
-	var pairs [][2]*string
-	if err := json.Unmarshal(encoded, &pairs); err != nil {
-		return nil, fmt.Errorf("%w: headers of a dead letter: %w", errStored, err)
-	}
-	headers := make([]Header, len(pairs))
-	for i, pair := range pairs {
-		if pair[0] == nil {
-			return nil, fmt.Errorf("%w: a header of a dead letter has no name", errStored)
-		}
-		name, err := base64.StdEncoding.DecodeString(*pair[0])
-		if err != nil {
-			return nil, fmt.Errorf("%w: headers of a dead letter: %w", errStored, err)
-		}
-		headers[i].Key = string(name)
-		if pair[1] == nil {
-			continue
-		}
-		if headers[i].Value, err = base64.StdEncoding.DecodeString(*pair[1]); err != nil {
-			return nil, fmt.Errorf("%w: headers of a dead letter: %w", errStored, err)
-		}
-	}
-	return headers, nil
 }

@@ -406,8 +406,11 @@ func TestAModelThatThisProgramDoesNotKnowIsLeftAlone(t *testing.T) {
 	if _, err := b.pool.Exec(t.Context(), `INSERT INTO read_models VALUES ('courier_stats')`); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := b.view.Claim(t.Context(), "old", Log{testTopicID, map[int32]Bounds{0: {0, 1}}})
-	if !errors.Is(err, ErrUnknownModel) || !Permanent(err) || !strings.Contains(err.Error(), "courier_stats") {
+	claimed, refused, err := b.view.Claim(t.Context(), "old", Log{testTopicID, map[int32]Bounds{0: {0, 1}, 1: {0, 1}}})
+	if err != nil || len(claimed) != 0 || len(refused) != 2 {
+		t.Fatalf("claimed %v, refused %v, %v", claimed, refused, err)
+	}
+	if err := refused[1]; !errors.Is(err, ErrUnknownModel) || !strings.Contains(err.Error(), "courier_stats") {
 		t.Errorf("got %v", err)
 	}
 }

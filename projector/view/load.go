@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -14,12 +15,13 @@ type Loader struct {
 	view    *View
 	models  []string
 	applied map[int32]int64
+	parked  map[uuid.UUID]bool
 }
 
 // Load makes a Loader. The transaction's search path leads to the tables.
 func (v *View) Load(ctx context.Context, tx pgx.Tx) (*Loader, error) {
 	models, err := v.held(ctx, tx)
-	return &Loader{tx: tx, view: v, models: models, applied: make(map[int32]int64)}, err
+	return &Loader{tx: tx, view: v, models: models, applied: make(map[int32]int64), parked: make(map[uuid.UUID]bool)}, err
 }
 
 // Apply applies a partition's events. One whose order lacks the version before it is an error: what the topic has lost is nowhere
@@ -34,12 +36,15 @@ func (l *Loader) Apply(ctx context.Context, part int32, events []Event) error {
 	if err := f.all(events); err != nil {
 		return err
 	}
-	parked := make(map[string]bool)
-	for _, letter := range f.letters {
-		if letter.reason == Hole && !parked[letter.Order.String()] {
-			return fmt.Errorf("order %s v%d: %w", letter.Order, letter.Version, letter.err)
+	for i := range f.letters {
+		letter := &f.letters[i]
+		if letter.reason == Hole {
+			if !l.parked[letter.Order] {
+				return fmt.Errorf("order %s v%d: %w: was the outbox pruned?", letter.Order, letter.Version, letter.err)
+			}
+			letter.reason = Behind
 		}
-		parked[letter.Order.String()] = true
+		l.parked[letter.Order] = true
 	}
 	b = &pgx.Batch{}
 	l.view.queueLetters(b, part, f.letters)

@@ -57,25 +57,24 @@ SELECT name
 FROM read_models
 ORDER BY name`
 
-// held returns the read models that the tables hold. One that this program does not know must not be left behind by it.
-func (v *View) held(ctx context.Context, db interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-},
-) ([]string, error) {
-	rows, err := db.Query(ctx, selectModels)
-	if err != nil {
-		return nil, err
-	}
+// held returns the read models that the tables hold.
+func (v *View) held(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	rows, _ := tx.Query(ctx, selectModels)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, err
 	}
+	return names, v.known(names)
+}
+
+// known returns an error if one of the read models is not known to this program: it must not be left behind by it.
+func (v *View) known(names []string) error {
 	for _, name := range names {
 		if v.models[name] == nil {
-			return nil, fmt.Errorf("%w: %s; install the version of the projector that made it", ErrUnknownModel, name)
+			return fmt.Errorf("%w: %s; install the version of the projector that made it", ErrUnknownModel, name)
 		}
 	}
-	return names, nil
+	return nil
 }
 
 // fold is what a batch changes: the new state of its orders, what the models make of its events, and the dead letters.
@@ -127,7 +126,7 @@ func (f *fold) judge(e *Event) (*order, Reason, error) {
 	}
 	o := f.orders[e.Order]
 	if o == nil {
-		o = &order{ID: e.Order}
+		o = &order{Order: Order{ID: e.Order}}
 		f.orders[e.Order] = o
 	}
 	switch next := o.Version + 1; {

@@ -35,8 +35,8 @@ const (
 	failed            = "failed"
 )
 
-// order is what the read model knows of one order: its row of order_summary, and of kitchen_board if it has one.
-type order struct {
+// Order is the state of one order, as order_summary has it.
+type Order struct {
 	ID         uuid.UUID
 	Customer   int32
 	Service    string
@@ -49,9 +49,14 @@ type order struct {
 	Tip        int64
 	Currency   string
 	Lines      string // a JSON array of event.Line, as stored
-	Rating     *int32
+	Rating     *int32 // stars; nil until rated
 	PlacedAt   time.Time
 	UpdatedAt  time.Time
+}
+
+// order is what the read model knows of one order: its row of order_summary, and of kitchen_board if it has one.
+type order struct {
+	Order
 
 	OnBoard    bool // the stored kitchen_board has a row of it
 	PromisedAt time.Time

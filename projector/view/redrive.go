@@ -5,80 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
-
-// Letter is a dead letter as it is stored.
-type Letter struct {
-	Part    int32
-	Offset  int64
-	Order   uuid.UUID // Nil if the record's key is none
-	Version int64     // 0 if it is not known
-	Reason  Reason
-	Error   string
-	State   string // waiting, redriven or discarded
-	Parked  time.Time
-	Settled *time.Time
-	Note    string // why it was discarded
-	Record  Record
-}
-
-// Which says which letters are meant. The zero value means all.
-type Which struct {
-	Order  uuid.UUID // of this order; Nil for those of any
-	Record *Place    // the one at this place
-	State  string    // in this state; empty for any
-}
-
-// Place is a record's place in the topic.
-type Place struct {
-	Part   int32
-	Offset int64
-}
-
-const selectLetters = `
-SELECT part, record_offset, coalesce(order_id, '00000000-0000-0000-0000-000000000000'), coalesce(version, 0), reason, error, state,
-       parked_at, settled_at, coalesce(note, ''), key, value, headers, recorded_at
-FROM dead_letters
-WHERE topic = $1
-  AND ($2::uuid IS NULL OR order_id = $2)
-  AND ($3::integer IS NULL OR part = $3 AND record_offset = $4)
-  AND ($5 = '' OR state = $5)
-ORDER BY part, record_offset`
-
-func (w Which) args(topic string) []any {
-	args := []any{topic, pgtype.UUID{Bytes: w.Order, Valid: w.Order != uuid.Nil}, nil, nil, w.State}
-	if w.Record != nil {
-		args[2], args[3] = w.Record.Part, w.Record.Offset
-	}
-	return args
-}
-
-// Letters returns the topic's dead letters, by partition and offset.
-func (v *View) Letters(ctx context.Context, which Which) ([]Letter, error) {
-	rows, _ := v.pool.Query(ctx, selectLetters, which.args(v.topic)...)
-	letters, err := pgx.CollectRows(rows, scanLetter)
-	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
-	}
-	return letters, nil
-}
-
-func scanLetter(row pgx.CollectableRow) (l Letter, err error) {
-	var headers []byte
-	err = row.Scan(&l.Part, &l.Offset, (*[16]byte)(&l.Order), &l.Version, &l.Reason, &l.Error, &l.State,
-		&l.Parked, &l.Settled, &l.Note, &l.Record.Key, &l.Record.Value, &headers, &l.Record.At)
-	if err != nil {
-		return l, err
-	}
-	l.Record.Headers, err = decodeHeaders(headers)
-	return l, err
-}
 
 // Redriven says what became of an order's letters.
 type Redriven struct {
@@ -87,9 +19,10 @@ type Redriven struct {
 	Why                 error // why, if any do
 }
 
-// Redrive applies an order's waiting letters in the order of their versions, as far as they can be, in one transaction: read again by
-// decode, and counted in the offsets as if they had been applied at their place. It waits for the batch that is in flight in the
-// partition, and the next one for it, so that each event counts once (I8).
+// Redrive applies an order's waiting letters in the order of their versions, as far as they can be: read again by decode, and counted
+// in the offsets as if they had been applied at their place. It waits for the batch that is in flight in the partition, and the next
+// one for it, so that each event counts once (I8). All are applied in one transaction, unless the database cannot hold what one of
+// them brings: then each in its own, up to that one.
 //
 // It may be called again after any error.
 func (v *View) Redrive(ctx context.Context, order uuid.UUID, decode func(Record, Place) Event) (total Redriven, err error) {
@@ -97,16 +30,12 @@ func (v *View) Redrive(ctx context.Context, order uuid.UUID, decode func(Record,
 	if err != nil {
 		return Redriven{}, err
 	}
-	parts := make([]int32, len(waiting))
-	for i, l := range waiting {
-		parts[i] = l.Part
+	letters := make(map[int32]int) // by partition: one, unless the topic was given more
+	for _, l := range waiting {
+		letters[l.Part]++
 	}
-	for _, part := range slices.Compact(parts) { // one, unless the topic was given more partitions
-		var one Redriven
-		err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
-			one, err = v.redrive(ctx, tx, part, order, decode)
-			return err
-		})
+	for _, part := range slices.Sorted(maps.Keys(letters)) {
+		one, err := v.redrivePart(ctx, part, order, letters[part], decode)
 		if err != nil {
 			return total, fmt.Errorf("redrive order %s: %w", order, err)
 		}
@@ -118,6 +47,33 @@ func (v *View) Redrive(ctx context.Context, order uuid.UUID, decode func(Record,
 	return total, nil
 }
 
+func (v *View) redrivePart(ctx context.Context, part int32, order uuid.UUID, letters int, decode func(Record, Place) Event) (Redriven, error) {
+	total := Redriven{Left: letters}
+	for most := letters; ; {
+		var one Redriven
+		err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
+			one, err = v.redrive(ctx, tx, part, order, most, decode)
+			return err
+		})
+		switch {
+		case Unstorable(err) && most > 1:
+			most = 1
+			continue
+		case Unstorable(err):
+			total.Why = errors.Join(total.Why, err)
+			return total, nil
+		case err != nil:
+			return total, err
+		}
+		total.Applied += one.Applied
+		total.Duplicates += one.Duplicates
+		total.Left, total.Why = one.Left, one.Why
+		if most > 1 || one.Left == 0 || one.Applied+one.Duplicates == 0 {
+			return total, nil
+		}
+	}
+}
+
 // holdPart comes before everything is read: what is waiting, and the order's state, are then as the last batch has left them.
 const holdPart = `
 SELECT applied_events
@@ -126,7 +82,8 @@ WHERE topic = $1
   AND part = $2
 FOR UPDATE`
 
-func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UUID, decode func(Record, Place) Event) (Redriven, error) {
+// redrive applies so many letters at most.
+func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UUID, most int, decode func(Record, Place) Event) (Redriven, error) {
 	var before int64
 	if err := tx.QueryRow(ctx, holdPart, v.topic, part).Scan(&before); err != nil {
 		return Redriven{}, err
@@ -147,7 +104,7 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return Redriven{}, err
 	}
-	done, result, err := f.again(letters, decode)
+	done, result, err := f.again(letters, most, decode)
 	if err != nil || len(done) == 0 {
 		return result, err
 	}
@@ -176,9 +133,9 @@ WHERE topic = $1
   AND part = $2
   AND record_offset = ANY($3::bigint[])`
 
-// again folds the letters that can be applied now, by version, and returns their offsets. Those that cannot be read have no version
-// and are left: they may never have been events, and if they were, the hole that they leave stops the others.
-func (f *fold) again(letters []Letter, decode func(Record, Place) Event) (done []int64, result Redriven, err error) {
+// again folds the letters that can be applied now, so many at most, by version, and returns their offsets. Those that cannot be read
+// have no version and are left: they may never have been events, and if they were, the hole that they leave stops the others.
+func (f *fold) again(letters []Letter, most int, decode func(Record, Place) Event) (done []int64, result Redriven, err error) {
 	result.Left = len(letters)
 	events := make([]Event, 0, len(letters))
 	for _, l := range letters {
@@ -190,7 +147,7 @@ func (f *fold) again(letters []Letter, decode func(Record, Place) Event) (done [
 		events = append(events, e)
 	}
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.Version, b.Version) })
-	for i := range events {
+	for i := range min(most, len(events)) {
 		if err := f.one(&events[i]); err != nil {
 			return nil, Redriven{}, err
 		}
@@ -235,31 +192,6 @@ func (v *View) Discard(ctx context.Context, which Which, note string) (int64, er
 	})
 	if err != nil {
 		return 0, fmt.Errorf("discard dead letters: %w", err)
-	}
-	return n, nil
-}
-
-const countWaiting = `
-SELECT part, count(DISTINCT order_id) + count(*) FILTER (WHERE order_id IS NULL)
-FROM dead_letters
-WHERE state = 'waiting'
-  AND topic = $1
-GROUP BY part`
-
-// Blocked returns how many orders have waiting letters, by partition. Letters without an order count as one each.
-func (v *View) Blocked(ctx context.Context) (map[int32]int, error) {
-	var (
-		n    = make(map[int32]int)
-		part int32
-		one  int
-	)
-	rows, _ := v.pool.Query(ctx, countWaiting, v.topic) //nolint:rowserrcheck // ForEachRow checks it
-	_, err := pgx.ForEachRow(rows, []any{&part, &one}, func() error {
-		n[part] = one
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
 	}
 	return n, nil
 }

@@ -3,29 +3,7 @@ package view
 import (
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/google/uuid"
 )
-
-// Order is the state of one order, as order_summary has it.
-type Order struct {
-	ID         uuid.UUID
-	Customer   int32
-	Service    string
-	Fulfilment string
-	Payment    string
-	Version    int64
-	Total      int64 // this and the next three in minor units of Currency
-	Captured   int64
-	Refunded   int64
-	Tip        int64
-	Currency   string
-	Lines      string // a JSON array of event.Line
-	Rating     *int32 // stars; nil until rated
-	PlacedAt   time.Time
-	UpdatedAt  time.Time
-}
 
 var errNoEvents = errors.New("nothing to replay")
 
@@ -35,7 +13,7 @@ func Replay(events []Event) (Order, error) {
 	if len(events) == 0 {
 		return Order{}, errNoEvents
 	}
-	o := order{ID: events[0].Order}
+	o := order{Order: Order{ID: events[0].Order}}
 	for i := range events {
 		e := &events[i]
 		if e.Version != o.Version+1 {
@@ -46,9 +24,5 @@ func Replay(events []Event) (Order, error) {
 		}
 		o.apply(e)
 	}
-	return Order{
-		ID: o.ID, Customer: o.Customer, Service: o.Service, Fulfilment: o.Fulfilment, Payment: o.Payment, Version: o.Version,
-		Total: o.Total, Captured: o.Captured, Refunded: o.Refunded, Tip: o.Tip, Currency: o.Currency, Lines: o.Lines,
-		Rating: o.Rating, PlacedAt: o.PlacedAt, UpdatedAt: o.UpdatedAt,
-	}, nil
+	return o.Order, nil
 }

@@ -124,7 +124,7 @@ func Dropped(err error) bool {
 // All else (connections, locks, resources, a server that stops, a standby that was promoted) passes, and is worth another
 // try.
 func Permanent(err error) bool {
-	if errors.Is(err, errPosition) || errors.Is(err, errStored) || errors.Is(err, ErrUnknownModel) {
+	if errors.Is(err, errPosition) || errors.Is(err, errStored) {
 		return true
 	}
 	pg, is := errors.AsType[*pgconn.PgError](err)
