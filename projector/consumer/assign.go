@@ -2,13 +2,8 @@ package consumer
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"time"
 
-	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -46,7 +41,7 @@ func (s *session) claim(ctx context.Context, copies map[string]map[int32]kgo.Off
 }
 
 func (s *session) tryClaim(ctx context.Context, parts []int32) (map[int32]kgo.Offset, error) {
-	log, err := s.logOf(ctx, parts)
+	log, err := Log(ctx, s.admin, s.cfg.Topic, parts...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,57 +74,6 @@ func (s *session) start(ctx context.Context, part int32, p *view.Partition) kgo.
 	offset, epoch := p.Next()
 	s.log.InfoContext(ctx, "partition claimed", "partition", part, "offset", offset)
 	return kgo.NewOffset().At(offset).WithEpoch(epoch)
-}
-
-var errNoTopic = errors.New("the topic does not exist")
-
-// logOf asks the broker what it has of the topic.
-func (s *session) logOf(ctx context.Context, parts []int32) (view.Log, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	metadata, err := s.admin.Metadata(ctx, s.cfg.Topic)
-	if err != nil {
-		return view.Log{}, fmt.Errorf("metadata of topic %s: %w", s.cfg.Topic, err)
-	}
-	topic, exists := metadata.Topics[s.cfg.Topic]
-	if !exists {
-		return view.Log{}, fmt.Errorf("topic %s: %w", s.cfg.Topic, errNoTopic)
-	}
-	if topic.Err != nil {
-		return view.Log{}, fmt.Errorf("topic %s: %w", s.cfg.Topic, topic.Err)
-	}
-	starts, err := s.admin.ListStartOffsets(ctx, s.cfg.Topic)
-	if err != nil {
-		return view.Log{}, fmt.Errorf("start offsets of topic %s: %w", s.cfg.Topic, err)
-	}
-	ends, err := s.admin.ListEndOffsets(ctx, s.cfg.Topic)
-	if err != nil {
-		return view.Log{}, fmt.Errorf("end offsets of topic %s: %w", s.cfg.Topic, err)
-	}
-	log := view.Log{TopicID: uuid.UUID(topic.ID), Bounds: make(map[int32]view.Bounds, len(parts))}
-	for _, part := range parts {
-		start, err := listed(starts, s.cfg.Topic, part)
-		if err != nil {
-			return view.Log{}, err
-		}
-		end, err := listed(ends, s.cfg.Topic, part)
-		if err != nil {
-			return view.Log{}, err
-		}
-		log.Bounds[part] = view.Bounds{Start: start, End: end}
-	}
-	return log, nil
-}
-
-func listed(offsets kadm.ListedOffsets, topic string, part int32) (int64, error) {
-	o, found := offsets.Lookup(topic, part)
-	if !found {
-		return 0, fmt.Errorf("partition %d of topic %s: the broker does not list its offsets", part, topic)
-	}
-	if o.Err != nil {
-		return 0, fmt.Errorf("partition %d of topic %s: %w", part, topic, o.Err)
-	}
-	return o.Offset, nil
 }
 
 // revoked finishes the batches in hand of partitions that another member is to have, and copies their offsets to the

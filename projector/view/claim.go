@@ -219,7 +219,8 @@ WHERE topic = $1
 // CutOver reports whether the partition was fenced because another read model was made live in the place of this one. It has no owner
 // then, and the group need not be asked before it is claimed again.
 func (p *Partition) CutOver(ctx context.Context) (cut bool, err error) {
-	if err := p.view.pool.QueryRow(ctx, lookOwner, p.view.topic, p.part).Scan(&cut); err != nil {
+	err = p.view.pool.QueryRow(ctx, lookOwner, p.view.topic, p.part).Scan(&cut)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // none in an older backup
 		return false, fmt.Errorf("look up partition %d after it was fenced: %w", p.part, err)
 	}
 	return cut, nil
