@@ -26,7 +26,7 @@ type lettersCommand struct {
 // lettersOf is which letters are meant: an order's, or a record's.
 type lettersOf struct{ view.Which }
 
-// UnmarshalText reads ORDER or PARTITION:OFFSET.
+// UnmarshalText reads ORDER or PARTITION:OFFSET. The offset is below 0 if the event was loaded out of the outbox.
 func (l *lettersOf) UnmarshalText(text []byte) error {
 	part, offset, place := strings.Cut(string(text), ":")
 	if !place {
@@ -39,7 +39,7 @@ func (l *lettersOf) UnmarshalText(text []byte) error {
 	}
 	p, errPart := strconv.ParseInt(part, 10, 32)
 	o, errOffset := strconv.ParseInt(offset, 10, 64)
-	if errPart != nil || errOffset != nil || p < 0 || o < 0 {
+	if errPart != nil || errOffset != nil || p < 0 {
 		return fmt.Errorf("%q: want PARTITION:OFFSET, as in 2:1042", text)
 	}
 	l.Record = &view.Place{Part: int32(p), Offset: o}
@@ -98,7 +98,7 @@ type redriveLetters struct {
 	readModelFlags `embed:""`
 
 	Order string `arg:"" optional:"" help:"The order whose letters to apply."`
-	All   bool   `help:"Those of all orders."`
+	All   bool   `help:"Those of all orders. A record that is no order's event can only be discarded."`
 }
 
 // Validate is called by kong.
@@ -143,14 +143,7 @@ func (c *redriveLetters) orders(ctx context.Context, v *view.View) ([]uuid.UUID,
 	if err != nil {
 		return nil, err
 	}
-	var orders []uuid.UUID
-	known := make(map[uuid.UUID]bool)
-	for _, l := range letters {
-		if l.Order != uuid.Nil && !known[l.Order] {
-			known[l.Order] = true
-			orders = append(orders, l.Order)
-		}
-	}
+	orders := view.Orders(letters)
 	if len(orders) == 0 && !c.All {
 		return nil, errNoLetter
 	}

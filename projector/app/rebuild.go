@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/rebuild"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
@@ -24,6 +24,7 @@ type rebuildCommand struct {
 type runRebuild struct {
 	readModelFlags `embed:""`
 	kafka.Security `embed:""`
+	ops.LogFlags   `embed:""`
 
 	Brokers    []string `help:"Kafka brokers, separated by commas." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`
 	FromOutbox bool     `help:"Take what the topic has lost from the outbox table, which has everything."`
@@ -31,7 +32,6 @@ type runRebuild struct {
 	Overtake   bool     `help:"Go on to the end of the topic though the live read model stands behind, and compare nothing: for one that has stopped."`
 	Accept     bool     `help:"Cut over also if the new read model differs from the live one."`
 	MaxBlocked int      `help:"Orders with dead letters in a partition at most (${default})." env:"PROJECTOR_MAX_BLOCKED" default:"100"`
-	LogLevel   string   `help:"debug, info, warn or error (${default})." env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"warn"`
 }
 
 // Validate is called by kong.
@@ -49,11 +49,9 @@ func (c *runRebuild) run(ctx context.Context, out, errs io.Writer) error {
 			return err
 		}
 		defer pool.Close()
-		var level slog.Level
-		_ = level.UnmarshalText([]byte(c.LogLevel)) // kong has looked
 		cfg := rebuild.Config{
 			Brokers: c.Brokers, Security: c.Security, Topic: c.Topic, Owner: "rebuild by " + process(), Overtake: c.Overtake, Accept: c.Accept,
-			MaxBlocked: c.MaxBlocked, Progress: out, Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level})),
+			MaxBlocked: c.MaxBlocked, Progress: out, Log: c.Log("projector", errs),
 		}
 		if c.FromOutbox {
 			cfg.Outbox = c.OrdersURL
@@ -95,8 +93,13 @@ type rollBack struct {
 }
 
 func (c *rollBack) run(ctx context.Context, out io.Writer) error {
-	return c.pool(ctx, func(live *pgxpool.Pool, _ string) error {
-		at, err := rebuild.RollBack(ctx, live, c.Topic)
+	return c.pool(ctx, func(live *pgxpool.Pool, database string) error {
+		former, err := view.ConnectTo(ctx, database, view.Former, 4, c.BeforeConnect)
+		if err != nil {
+			return err
+		}
+		defer former.Close()
+		at, err := rebuild.RollBack(ctx, live, former, c.Topic)
 		if err != nil {
 			return err
 		}

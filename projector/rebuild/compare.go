@@ -2,59 +2,25 @@ package rebuild
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// freeze calls do while the live read model stands still and the new one is at exactly its offsets.
-func (r *Rebuild) freeze(ctx context.Context, do func() error) error {
-	for {
-		err := pgx.BeginFunc(ctx, r.live, func(tx pgx.Tx) error {
-			at, err := offsets(ctx, tx, selectOffsets+" FOR UPDATE", r.Topic)
-			if err != nil {
-				return err
-			}
-			held, cancel := context.WithTimeoutCause(ctx, 2*time.Second, errSlow)
-			defer cancel()
-			if err := r.advance(held, at); err != nil {
-				return err
-			}
-			if err := r.settle(held); err != nil {
-				return err
-			}
-			return do()
-		})
-		if !errors.Is(err, errSlow) {
-			return err
-		}
-		if err := r.catchUp(ctx); err != nil {
-			return err
-		}
-	}
-}
 
 // compare compares the two read models in one snapshot, which is taken while both are at the same offsets: the live one goes on while
 // the rows are read.
 func (r *Rebuild) compare(ctx context.Context) error {
 	r.say("comparing it with the live one")
-	conn, err := r.live.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
-	err = r.freeze(ctx, func() error {
-		_, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT 1") // takes the snapshot
+	var tx pgx.Tx
+	err := held(ctx, r.live, "EXCLUSIVE", r, func(pgx.Tx, vector) (err error) { // which lets readers go on
+		tx, err = snapshot(ctx, r.live)
 		return err
 	})
+	if tx != nil {
+		defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
+	}
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
@@ -76,15 +42,25 @@ func (r *Rebuild) compare(ctx context.Context) error {
 	return nil
 }
 
+func snapshot(ctx context.Context, live *pgxpool.Pool) (pgx.Tx, error) {
+	tx, err := live.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT 1") // which takes it
+	return tx, err
+}
+
 // compared are the tables that both have. Where a row is in the topic, and its payload, are not compared: rows from before they were
-// kept lack them. Nor are a projector's own notes, nor a read model that is new: the live one does not hold it. A table has the name
-// of its read model, and _shard behind it if it is kept by partition.
+// kept lack them, and what came out of the outbox has none. Nor are a projector's own notes, nor a read model that is new: the live one
+// does not hold it. A table has the name of its read model, and _shard behind it if it is kept by partition.
 const compared = `
 SELECT name,
        CASE name
          WHEN 'order_timeline' THEN 'ROW(t.order_id, t.version, t.event_id, t.type, t.at)::text'
          WHEN 'projection_offsets' THEN 'ROW(t.topic, t.part, t.topic_id, t.next_offset, t.applied_events, t.duplicate_events)::text'
-         WHEN 'dead_letters' THEN '(CASE WHEN t.state <> ''redriven'' THEN ROW(t.topic, t.part, t.record_offset, t.order_id, t.version, t.state)::text END)'
+         WHEN 'dead_letters' THEN '(CASE WHEN t.state <> ''redriven'' THEN
+           ROW(t.topic, t.part, CASE WHEN t.version IS NULL THEN t.record_offset END, t.order_id, t.version, t.state)::text END)'
          ELSE 't::text'
        END
 FROM read_model_relations('rebuild') AS n
@@ -105,32 +81,27 @@ UNION ALL
 
 // differences says, for each table that differs, which rows do, a few of them.
 func differences(ctx context.Context, tx pgx.Tx) (found []string, err error) {
-	var name, row string
-	columns := make(map[string]string)
-	rows, _ := tx.Query(ctx, compared) //nolint:rowserrcheck // ForEachRow checks it
-	var names []string
-	_, err = pgx.ForEachRow(rows, []any{&name, &row}, func() error {
-		names, columns[name] = append(names, name), row
-		return nil
-	})
+	type table struct{ Name, Row string }
+	rows, _ := tx.Query(ctx, compared)
+	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[table])
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		table := pgx.Identifier{name}.Sanitize()
+	for _, t := range tables {
+		name := pgx.Identifier{t.Name}.Sanitize()
 		var live, made string
-		if err := tx.QueryRow(ctx, fmt.Sprintf(summed, table, columns[name])).Scan(&live, &made); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if err := tx.QueryRow(ctx, fmt.Sprintf(summed, name, t.Row)).Scan(&live, &made); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.Name, err)
 		}
 		if live == made {
 			continue
 		}
-		rows, _ := tx.Query(ctx, fmt.Sprintf(rowsOfOne, table, columns[name]))
+		rows, _ := tx.Query(ctx, fmt.Sprintf(rowsOfOne, name, t.Row))
 		some, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", t.Name, err)
 		}
-		found = append(found, name+" differs\n    "+strings.Join(some, "\n    "))
+		found = append(found, t.Name+" differs\n    "+strings.Join(some, "\n    "))
 	}
 	return found, nil
 }

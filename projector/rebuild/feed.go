@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kslog"
@@ -17,26 +16,16 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
-// vector is an offset by partition: that of the next record.
-type vector map[int32]int64
+// batch is the number of events in a transaction at most: large enough that COPY writes what is new.
+const batch = 20_000
 
-const (
-	// batch is the number of events in a transaction at most: large enough that COPY writes what is new.
-	batch = 20_000
-	// ahead is how many polls of a partition wait to be applied.
-	ahead = 4
-)
-
-// decode reads a dead letter again.
-func decode(r view.Record, at view.Place) view.Event { return consumer.Decode(r, at) }
-
-// feed reads the topic: every partition, in no group.
+// feed reads the topic in no group: each partition by a client of its own, so that one that has to stand still keeps none of the others
+// from being fetched.
 type feed struct {
-	topic  string
-	opts   []kgo.Opt
-	client *kgo.Client // after read
-	admin  *kadm.Client
-	parts  map[int32]*part
+	topic string
+	opts  []kgo.Opt
+	admin *kadm.Client
+	parts map[int32]*part
 }
 
 // part applies one partition's records.
@@ -44,26 +33,9 @@ type part struct {
 	number  int32
 	log     *slog.Logger
 	state   *view.Partition
-	records chan []*kgo.Record
-	pending []*kgo.Record // taken from records, and not yet applied
+	client  *kgo.Client
+	pending []*kgo.Record // fetched, and not yet applied
 	seen    int64         // everything below has been applied or is no event
-}
-
-// open claims all partitions of the new read model and begins to read where it is.
-func (r *Rebuild) open(ctx context.Context) (*feed, error) {
-	f, err := r.connect()
-	if err != nil {
-		return nil, err
-	}
-	starts, err := r.claim(ctx, f)
-	if err == nil {
-		err = f.read(starts)
-	}
-	if err != nil {
-		f.close()
-		return nil, err
-	}
-	return f, nil
 }
 
 func (r *Rebuild) connect() (*feed, error) {
@@ -76,30 +48,45 @@ func (r *Rebuild) connect() (*feed, error) {
 	return &feed{topic: r.Topic, opts: opts, admin: kadm.NewClient(admin), parts: make(map[int32]*part)}, nil
 }
 
-func (r *Rebuild) claim(ctx context.Context, f *feed) (map[int32]kgo.Offset, error) {
-	log, err := f.bounds(ctx)
+// open claims all partitions of the new read model and begins to read where it is.
+func (r *Rebuild) open(ctx context.Context) (*feed, error) {
+	f, err := r.connect()
 	if err != nil {
 		return nil, err
+	}
+	if err := r.claim(ctx, f); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (r *Rebuild) claim(ctx context.Context, f *feed) error {
+	log, err := consumer.Log(ctx, f.admin, f.topic)
+	if err != nil {
+		return err
 	}
 	claimed, refused, err := r.view.Claim(ctx, r.Owner, log)
 	for _, why := range refused {
 		err = errors.Join(err, why)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the new read model: %w\n(here, that is projector rebuild discard, and then projector rebuild, with --from-outbox if the topic has lost events)", err)
+		return fmt.Errorf("the new read model: %w\n(here, that is projector rebuild discard, and then projector rebuild, with --from-outbox if the topic has lost events)", err)
 	}
-	starts := make(map[int32]kgo.Offset)
 	for number, state := range claimed {
 		offset, epoch := state.Next()
-		starts[number] = kgo.NewOffset().At(offset).WithEpoch(epoch)
-		f.parts[number] = &part{number: number, log: r.Log, state: state, records: make(chan []*kgo.Record, ahead), seen: offset}
+		client, err := f.read(map[int32]kgo.Offset{number: kgo.NewOffset().At(offset).WithEpoch(epoch)})
+		if err != nil {
+			return err
+		}
+		f.parts[number] = &part{number: number, log: r.Log, state: state, client: client, seen: offset}
 	}
-	return starts, nil
+	return nil
 }
 
-// read begins to read the topic.
-func (f *feed) read(starts map[int32]kgo.Offset) (err error) {
-	f.client, err = kgo.NewClient(append(f.opts,
+// read begins to read some partitions.
+func (f *feed) read(starts map[int32]kgo.Offset) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(f.opts[:len(f.opts):len(f.opts)],
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{f.topic: starts}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that it is seen when a partition is at its end
@@ -107,45 +94,16 @@ func (f *feed) read(starts map[int32]kgo.Offset) (err error) {
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
 	)...)
 	if err != nil {
-		return fmt.Errorf("kafka client: %w", err)
+		return nil, fmt.Errorf("kafka client: %w", err)
 	}
-	return nil
+	return client, nil
 }
 
 func (f *feed) close() {
-	if f.client != nil {
-		f.client.Close()
+	for _, p := range f.parts {
+		p.client.Close()
 	}
 	f.admin.Close()
-}
-
-// bounds asks the broker what it has of the topic.
-func (f *feed) bounds(ctx context.Context) (view.Log, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	metadata, err := f.admin.Metadata(ctx, f.topic)
-	if err == nil {
-		err = metadata.Topics[f.topic].Err
-	}
-	if err != nil {
-		return view.Log{}, fmt.Errorf("metadata of topic %s: %w", f.topic, err)
-	}
-	starts, err := f.admin.ListStartOffsets(ctx, f.topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return view.Log{}, fmt.Errorf("start offsets of topic %s: %w", f.topic, err)
-	}
-	ends, err := f.ends(ctx)
-	if err != nil {
-		return view.Log{}, err
-	}
-	log := view.Log{TopicID: uuid.UUID(metadata.Topics[f.topic].ID), Bounds: make(map[int32]view.Bounds)}
-	starts.Each(func(o kadm.ListedOffset) {
-		log.Bounds[o.Partition] = view.Bounds{Start: o.Offset, End: ends[o.Partition]}
-	})
-	return log, nil
 }
 
 // ends are where a read_committed reader comes to the topic's end.
@@ -162,50 +120,21 @@ func (f *feed) ends(ctx context.Context) (vector, error) {
 	return ends, nil
 }
 
-// poll hands records to the partitions until ctx ends. It returns what the client cannot mend.
-func (f *feed) poll(ctx context.Context) error {
-	for {
-		fetches := f.client.PollRecords(ctx, 4*batch)
-		if err := ctx.Err(); err != nil {
-			return nil //nolint:nilerr // told to end
-		}
-		var lost error
-		fetches.EachError(func(topic string, part int32, err error) {
-			lost = errors.Join(lost, fmt.Errorf("fetch partition %d of topic %s: %w", part, topic, err))
-		})
-		if lost != nil {
-			return lost
-		}
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if len(p.Records) == 0 {
-				return
-			}
-			select {
-			case f.parts[p.Partition].records <- p.Records:
-			case <-ctx.Done():
-			}
-		})
+// position is up to where the partitions are applied.
+func (f *feed) position() vector {
+	v := make(vector)
+	for number, p := range f.parts {
+		v[number] = p.seen
 	}
-}
-
-// behind is how many offsets are missing to the target, of all partitions together.
-func (f *feed) behind(target vector) (n int64) {
-	for part, offset := range target {
-		if p := f.parts[part]; p != nil {
-			n += max(0, offset-p.seen)
-		}
-	}
-	return n
+	return v
 }
 
 // advance applies the records below the target, and none at or above it.
 func (p *part) advance(ctx context.Context, target int64) error {
 	for p.seen < target {
 		if len(p.pending) == 0 {
-			select {
-			case p.pending = <-p.records:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+			if err := p.poll(ctx); err != nil {
+				return err
 			}
 		}
 		n := 0
@@ -221,6 +150,21 @@ func (p *part) advance(ctx context.Context, target int64) error {
 		}
 		p.seen = p.pending[n-1].Offset + 1
 		p.pending = p.pending[n:]
+	}
+	return nil
+}
+
+// poll waits for records. Its error is what the client cannot mend, or why ctx has ended.
+func (p *part) poll(ctx context.Context) error {
+	for len(p.pending) == 0 {
+		fetches := p.client.PollRecords(ctx, batch)
+		p.pending = fetches.Records()
+		switch err := fetches.Err(); {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("fetch partition %d: %w", p.number, err)
+		}
 	}
 	return nil
 }

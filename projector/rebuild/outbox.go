@@ -68,7 +68,7 @@ func (r *Rebuild) lowest(ctx context.Context) (view.Log, map[uuid.UUID]int64, er
 		return view.Log{}, nil, err
 	}
 	defer f.close()
-	bounds, err := f.bounds(ctx)
+	bounds, err := consumer.Log(ctx, f.admin, f.topic)
 	if err != nil {
 		return view.Log{}, nil, err
 	}
@@ -83,12 +83,14 @@ func (r *Rebuild) lowest(ctx context.Context) (view.Log, map[uuid.UUID]int64, er
 			delete(ends, part)
 		}
 	}
-	if err := f.read(starts); err != nil {
+	client, err := f.read(starts)
+	if err != nil {
 		return view.Log{}, nil, err
 	}
+	defer client.Close()
 	lowest := make(map[uuid.UUID]int64)
 	for len(ends) > 0 {
-		fetches := f.client.PollRecords(ctx, 4*batch)
+		fetches := client.PollRecords(ctx, 4*batch)
 		if err := errors.Join(ctx.Err(), fetches.Err()); err != nil {
 			return view.Log{}, nil, fmt.Errorf("read topic %s: %w", r.Topic, err)
 		}

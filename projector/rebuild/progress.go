@@ -3,32 +3,18 @@ package rebuild
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
-// String writes a vector as 0:12 1:7.
-func (v vector) String() string {
-	parts := make([]string, 0, len(v))
-	for _, part := range slices.Sorted(maps.Keys(v)) {
-		parts = append(parts, fmt.Sprintf("%d:%d", part, v[part]))
-	}
-	return strings.Join(parts, " ")
-}
-
 const countApplied = `
 SELECT coalesce((SELECT sum(applied_events) FROM rebuild.projection_offsets WHERE topic = $1), 0)::bigint,
        coalesce((SELECT sum(applied_events) FROM public.projection_offsets WHERE topic = $1), 0)::bigint`
 
-// progress says once a second how far a rebuild is.
-type progress struct{ stop func() }
-
-func (r *Rebuild) watch(ctx context.Context) *progress {
+// watch says once a second how far the rebuild is, until stop is called.
+func (r *Rebuild) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var printing sync.WaitGroup
 	printing.Go(func() {
@@ -47,7 +33,10 @@ func (r *Rebuild) watch(ctx context.Context) *progress {
 			r.say("%s", estimate(done, all, float64(done-first)/time.Since(began).Seconds()))
 		}
 	})
-	return &progress{func() { cancel(); printing.Wait() }}
+	return func() {
+		cancel()
+		printing.Wait()
+	}
 }
 
 // estimate says how many events of all there are, and when the rest will be, at a rate by the second.

@@ -16,8 +16,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -61,40 +61,27 @@ type Rebuild struct {
 
 // New makes a rebuild between two pools, of view.Connect and of view.ConnectTo the schema view.Rebuild. Nothing is begun before Run.
 func New(cfg Config, live, pool *pgxpool.Pool) *Rebuild {
-	return &Rebuild{Config: cfg, live: live, pool: pool, view: view.New(pool, cfg.Topic, cfg.MaxBlocked)}
+	return &Rebuild{Config: cfg, live: live, pool: pool}
 }
 
 // ErrDiffers is returned when the new read model is not the live one's equal, and nothing was cut over.
 var ErrDiffers = errors.New("the new read model differs from the live one: look into it, then give --accept to have it live all the same, or projector rebuild discard")
 
-// few is how many offsets the new read model may be behind before the live one is held for it: a moment's work.
-const few = 2000
-
 // Run makes the read model, or goes on with one that was begun, compares it and cuts over to it.
 func (r *Rebuild) Run(ctx context.Context) error {
-	if err := r.begin(ctx); err != nil {
-		return err
-	}
-	feed, err := r.open(ctx)
+	blocked, err := r.blocked(ctx)
 	if err != nil {
 		return err
 	}
-	r.feed = feed
-	defer feed.close()
-	reading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	go func() { stop(feed.poll(reading)) }()
-	if err := r.make(reading); err != nil {
-		if cause := context.Cause(reading); ctx.Err() == nil && cause != nil {
-			return cause
-		}
+	r.view = view.New(r.pool, r.Topic, blocked)
+	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	return nil
-}
-
-func (r *Rebuild) make(ctx context.Context) error {
-	if err := r.catchUp(ctx); err != nil {
+	if r.feed, err = r.open(ctx); err != nil {
+		return err
+	}
+	defer r.feed.close()
+	if err := r.approach(ctx); err != nil {
 		return err
 	}
 	if !r.Overtake {
@@ -105,16 +92,16 @@ func (r *Rebuild) make(ctx context.Context) error {
 	return r.cutOver(ctx)
 }
 
-// catchUp applies what the live read model has, until little of it is left.
-func (r *Rebuild) catchUp(ctx context.Context) error {
-	progress := r.watch(ctx)
-	defer progress.stop()
+// approach applies what the live read model has, until little of it is left.
+func (r *Rebuild) approach(ctx context.Context) error {
+	stop := r.watch(ctx)
+	defer stop()
 	for {
 		target, err := r.target(ctx, r.live)
 		if err != nil {
 			return err
 		}
-		left := r.feed.behind(target)
+		left := r.feed.position().behind(target)
 		if err := r.advance(ctx, target); err != nil {
 			return err
 		}
@@ -124,15 +111,30 @@ func (r *Rebuild) catchUp(ctx context.Context) error {
 	}
 }
 
+// reach applies what the live read model has, and nothing else.
+func (r *Rebuild) reach(ctx context.Context, live pgx.Tx) (vector, error) {
+	at, err := r.target(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.advance(ctx, at); err != nil {
+		return nil, err
+	}
+	if r.Overtake {
+		return nil, nil // what is there between its offsets and the end is Kafka's markers
+	}
+	return at, nil
+}
+
 // target is up to where to go: where the live read model is, or the end of the topic.
 func (r *Rebuild) target(ctx context.Context, live querier) (vector, error) {
 	if r.Overtake {
 		return r.feed.ends(ctx)
 	}
-	return offsets(ctx, live, selectOffsets, r.Topic)
+	return offsets(ctx, live, "public", r.Topic)
 }
 
-// advance applies the events below the target and no others, the partitions side by side.
+// advance applies the events below the target and no others, the partitions side by side, and settles the letters.
 func (r *Rebuild) advance(ctx context.Context, target vector) error {
 	g, side := errgroup.WithContext(ctx)
 	for _, part := range slices.Sorted(maps.Keys(target)) {
@@ -142,43 +144,10 @@ func (r *Rebuild) advance(ctx context.Context, target vector) error {
 		}
 		g.Go(func() error { return p.advance(side, target[part]) })
 	}
-	err := g.Wait()
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errSlow) {
-		return errSlow // whatever it was cut off in
-	}
-	return err
-}
-
-// settle does with the letters what was done with the live read model's: gives up those that were given up, and applies those that can
-// be applied by now.
-func (r *Rebuild) settle(ctx context.Context) error {
-	if _, err := r.live.Exec(ctx, copyDiscards, r.Topic); err != nil {
-		return fmt.Errorf("dead letters that were discarded: %w", err)
-	}
-	letters, err := r.view.Letters(ctx, view.Which{State: "waiting"})
-	if err != nil {
+	if err := g.Wait(); err != nil {
 		return err
 	}
-	for _, order := range orders(letters) {
-		if _, err := r.view.Redrive(ctx, order, decode); err != nil {
-			return err
-		}
-	}
-	return nil
+	return settle(ctx, r.live, view.Rebuild, r.view, r.Topic)
 }
 
-const copyDiscards = `
-UPDATE rebuild.dead_letters AS n
-SET state = l.state,
-    settled_at = l.settled_at,
-    note = l.note
-FROM dead_letters AS l
-WHERE l.topic = $1
-  AND l.state = 'discarded'
-  AND n.state = 'waiting'
-  AND (n.topic, n.part, n.record_offset) = (l.topic, l.part, l.record_offset)`
-
 func (r *Rebuild) say(format string, args ...any) { fmt.Fprintf(r.Progress, format+"\n", args...) }
-
-// pause waits between two tries of what something else holds up.
-const pause = 100 * time.Millisecond

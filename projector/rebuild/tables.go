@@ -6,18 +6,12 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
-
-type querier interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
 
 const exists = `
 SELECT to_regnamespace($1) IS NOT NULL`
@@ -64,60 +58,33 @@ func (r *Rebuild) resume(ctx context.Context) error {
 	return nil
 }
 
-const selectOffsets = `
-SELECT part, next_offset
-FROM projection_offsets
-WHERE topic = $1
-ORDER BY part`
-
-// offsets reads a vector.
-func offsets(ctx context.Context, db querier, query, topic string) (vector, error) {
-	v := make(vector)
-	var (
-		part int32
-		next int64
-	)
-	rows, _ := db.Query(ctx, query, topic) //nolint:rowserrcheck // ForEachRow checks it
-	_, err := pgx.ForEachRow(rows, []any{&part, &next}, func() error {
-		v[part] = next
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("offsets of the read model: %w", err)
-	}
-	return v, nil
-}
-
-// orders are those of the letters, each once.
-func orders(letters []view.Letter) (ids []uuid.UUID) {
-	for _, l := range letters {
-		if l.Order != uuid.Nil && !slices.Contains(ids, l.Order) {
-			ids = append(ids, l.Order)
-		}
-	}
-	return ids
-}
-
 // Discard drops the tables of a rebuild that was begun.
-func Discard(ctx context.Context, live querier) error { return drop(ctx, live, view.Rebuild) }
+func Discard(ctx context.Context, live *pgxpool.Pool) error { return drop(ctx, live, view.Rebuild) }
 
 // DropFormer drops the tables that were live before the last cut-over: there is no rolling back any more, and nothing is applied to
 // them.
-func DropFormer(ctx context.Context, live querier) error { return drop(ctx, live, view.Former) }
+func DropFormer(ctx context.Context, live *pgxpool.Pool) error { return drop(ctx, live, view.Former) }
+
+func drop(ctx context.Context, live *pgxpool.Pool, schema string) error {
+	if err := there(ctx, live, schema); err != nil {
+		return err
+	}
+	if _, err := live.Exec(ctx, "SELECT read_model_drop($1)", schema); err != nil {
+		return fmt.Errorf("drop the read model in %s: %w", schema, err)
+	}
+	return nil
+}
 
 // ErrNone is returned when there is nothing to drop or to roll back to.
 var ErrNone = errors.New("there is no such read model")
 
-func drop(ctx context.Context, live querier, schema string) error {
-	var there bool
-	if err := live.QueryRow(ctx, exists, schema).Scan(&there); err != nil {
-		return err
+func there(ctx context.Context, live *pgxpool.Pool, schema string) error {
+	var is bool
+	if err := live.QueryRow(ctx, exists, schema).Scan(&is); err != nil {
+		return fmt.Errorf("look for the read model in %s: %w", schema, err)
 	}
-	if !there {
+	if !is {
 		return fmt.Errorf("%s: %w", schema, ErrNone)
-	}
-	if _, err := live.Exec(ctx, "SELECT read_model_drop($1)", schema); err != nil {
-		return fmt.Errorf("drop the read model in %s: %w", schema, err)
 	}
 	return nil
 }

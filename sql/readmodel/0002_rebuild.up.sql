@@ -77,6 +77,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM pg_class c
   WHERE c.relnamespace = to_regnamespace(quote_ident(place)) AND c.relkind IN ('r', 'v')
     AND c.relname NOT IN ('schema_migrations', 'cut_overs')
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') -- an extension's
 $$;
 
 -- Of those that run with their owner's rights, pg_temp is last on the path: a caller's temporary table would be found first otherwise.
@@ -137,12 +138,21 @@ $$;
 REVOKE ALL ON FUNCTION read_model_move(text, text) FROM PUBLIC;
 
 -- read_model_swap makes the tables of place live, in the caller's transaction, and the live ones former. The tables that were
--- former are dropped for those of rebuild. The caller holds the rows of both projection_offsets.
-CREATE FUNCTION read_model_swap(place text) RETURNS void
+-- former are dropped for those of rebuild. The caller holds both projection_offsets. It returns the time that cut_overs has for it.
+CREATE FUNCTION read_model_swap(place text) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  differing text;
 BEGIN
   IF place NOT IN ('rebuild', 'former') OR to_regnamespace(place) IS NULL THEN
     RAISE EXCEPTION 'read_model_swap: there is no read model in %', quote_literal(place);
+  END IF;
+  SELECT string_agg(coalesce(l.name, o.name), ', ') INTO differing
+  FROM public.read_model_relations('public') l FULL JOIN public.read_model_relations(place) o USING (name, kind)
+  WHERE l.name IS NULL OR o.name IS NULL;
+  IF differing IS NOT NULL THEN
+    RAISE EXCEPTION 'read_model_swap: public and % do not have the same tables and views: %', place, differing
+      USING HINT = 'A migration came between. Drop what is in ' || place || ': projector rebuild discard, or drop-former.';
   END IF;
   IF place = 'former' THEN
     ALTER SCHEMA former RENAME TO swapped;
@@ -162,6 +172,7 @@ BEGIN
   SELECT CASE place WHEN 'former' THEN 'roll back' ELSE 'cut over' END,
          coalesce(jsonb_object_agg(topic, parts), '{}')
   FROM (SELECT topic, jsonb_object_agg(part, next_offset) AS parts FROM public.projection_offsets GROUP BY topic) AS o;
+  RETURN now();
 END
 $$;
 

@@ -1,0 +1,58 @@
+package rebuild
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/adamkwhite/kafkafoodpipeline/projector/consumer"
+	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
+)
+
+// A letter of an event that came out of the outbox has no place in the topic: it is told by its order and version.
+const copyDiscards = `
+UPDATE %s.dead_letters AS n
+SET state = l.state,
+    settled_at = l.settled_at,
+    note = l.note
+FROM public.dead_letters AS l
+WHERE l.topic = $1
+  AND l.state = 'discarded'
+  AND n.state = 'waiting'
+  AND n.topic = l.topic
+  AND ((n.part, n.record_offset) = (l.part, l.record_offset)
+       OR least(n.record_offset, l.record_offset) < 0 AND (n.order_id, n.version) = (l.order_id, l.version))`
+
+// settle does with the letters of a schema's read model what was done with the live one's: gives up those that were given up, and
+// applies those that can be applied by now.
+func settle(ctx context.Context, live *pgxpool.Pool, schema string, v *view.View, topic string) error {
+	if _, err := live.Exec(ctx, fmt.Sprintf(copyDiscards, schema), topic); err != nil {
+		return fmt.Errorf("dead letters that were discarded: %w", err)
+	}
+	letters, err := v.Letters(ctx, view.Which{State: "waiting"})
+	if err != nil {
+		return err
+	}
+	for _, order := range view.Orders(letters) {
+		if _, err := v.Redrive(ctx, order, consumer.Decode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const countParked = `
+SELECT count(DISTINCT order_id) + count(*) FILTER (WHERE order_id IS NULL)
+FROM public.dead_letters
+WHERE topic = $1`
+
+// blocked is how many orders may be blocked in the new read model: those that were so in the live one at any time may be at once here,
+// until settle has done what was done there.
+func (r *Rebuild) blocked(ctx context.Context) (int, error) {
+	n := 0
+	if err := r.live.QueryRow(ctx, countParked, r.Topic).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count dead letters: %w", err)
+	}
+	return n + r.MaxBlocked, nil
+}
