@@ -67,3 +67,31 @@ ORDER BY 1`, schema)
 	}
 	return lines
 }
+
+// A migration that comes while a read model is being made, or after a cut-over, must not be swapped away.
+func TestASwapRefusesOtherTables(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, testenv.ReadModel(t))
+	exec := func(sql string) error {
+		_, err := conn.Exec(t.Context(), sql)
+		return err
+	}
+	must := func(sql string) {
+		t.Helper()
+		if err := exec(sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must("SELECT read_model_begin()")
+	must("CREATE TABLE courier_stats (courier integer)")
+	if err := exec("SELECT read_model_swap('rebuild')"); err == nil || !strings.Contains(err.Error(), "courier_stats") {
+		t.Errorf("a table that rebuild lacks: %v", err)
+	}
+	must("DROP TABLE courier_stats")
+	must("CREATE VIEW of_an_extension AS SELECT 1; ALTER EXTENSION plpgsql ADD VIEW of_an_extension")
+	must("SELECT read_model_swap('rebuild')")
+	must("CREATE VIEW couriers AS SELECT 1")
+	if err := exec("SELECT read_model_swap('former')"); err == nil || !strings.Contains(err.Error(), "couriers") || strings.Contains(err.Error(), "extension") {
+		t.Errorf("a view that former lacks: %v", err)
+	}
+}

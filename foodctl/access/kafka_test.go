@@ -59,8 +59,8 @@ func TestOnlyLoginsWithAPasswordAreMadeHoweverOften(t *testing.T) {
 		}
 		acls, err := admin.DescribeACLs(t.Context(), kadm.NewACLs().AnyResource().Operations().
 			ResourcePatternType(kadm.ACLPatternAny).Allow().AllowHosts())
-		if err != nil || len(acls) != 1 || len(acls[0].Described) != 2 {
-			t.Errorf("rights %+v, %v: want the projector's two", acls, err)
+		if err != nil || len(acls) != 1 || len(acls[0].Described) != 3 {
+			t.Errorf("rights %+v, %v: want the projector's three", acls, err)
 		}
 	}
 }

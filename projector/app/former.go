@@ -17,8 +17,10 @@ import (
 // formerPoll is how often it is looked whether there is a former read model.
 const formerPoll = 2 * time.Second
 
-const formerExists = `
-SELECT to_regclass('former.projection_offsets') IS NOT NULL`
+// formerOf tells the former read models apart: 0 is none. What is former after a roll-back may be behind what was former before it, so
+// that nobody would be told to go back if no event came.
+const formerOf = `
+SELECT CASE WHEN to_regclass('former.projection_offsets') IS NULL THEN 0 ELSE (SELECT count(*) FROM cut_overs) END`
 
 // keepFormer applies the events to the read model that was live before the last cut-over too, while there is one, so that a roll-back
 // finds it up to date. It is not what the program is for: it has no metrics, is not asked for readiness, and what stops it is only
@@ -27,14 +29,14 @@ func (c *runCommand) keepFormer(ctx context.Context, live *pgxpool.Pool, databas
 	log = log.With("read_model", view.Former)
 	stop := func() {}
 	defer func() { stop() }()
-	for running := false; ops.Sleep(ctx, formerPoll) == nil; {
-		var there bool
-		if err := live.QueryRow(ctx, formerExists).Scan(&there); err != nil || there == running {
+	for kept := 0; ops.Sleep(ctx, formerPoll) == nil; {
+		var is int
+		if err := live.QueryRow(ctx, formerOf).Scan(&is); err != nil || is == kept {
 			continue // the database being away shows elsewhere
 		}
 		stop()
 		stop = func() {}
-		if running = there; there {
+		if kept = is; is > 0 {
 			stop = c.former(ctx, database, log)
 		} else {
 			log.InfoContext(ctx, "the former read model is gone")

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -102,12 +104,13 @@ func TestRebuildUnderTrafficWithKills_I8_I10(t *testing.T) {
 		t.Errorf("%d rows of the timeline have no data", n)
 	}
 
+	more := viewtest.History(71, 20, 2000)
+	sent = w.send(more)
 	out, err := w.command("rebuild", "roll-back")
 	if err != nil || !strings.Contains(out, "Rolled back, at 0:") {
 		t.Fatalf("roll back: %v\n%s", err, out)
 	}
-	more := viewtest.History(71, 20, 500)
-	w.send(more)()
+	sent()
 	events = append(slices.Clone(events), more...)
 	w.arrived(events)
 	w.former(events)
@@ -262,10 +265,16 @@ func TestRebuildTakesWhatTheTopicHasLostFromTheOutbox_I10(t *testing.T) {
 	events := viewtest.History(78, 30, 900)
 	log := &eventLog{t, orders, testenv.Name(t)}
 	log.begin()
-	log.write(events[:600])
+	given, waiting := unacceptable(events[0]), unacceptable(events[0])
+	all := slices.Concat(given, waiting, events) // the topic loses the letters too
+	events = slices.Concat(given[:1], waiting[:1], events)
+	log.write(all[:600])
 	w.start()
-	w.send(events[:600])()
-	w.arrived(events[:600])
+	w.send(all[:600])()
+	w.arrived(events[:598])
+	if out, err := w.command("letters", "discard", given[1].Order.String(), "--reason", "nonsense"); err != nil {
+		t.Fatalf("discard: %v\n%s", err, out)
+	}
 	ends, err := kadm.NewClient(w.Client).ListEndOffsets(t.Context(), w.args[6])
 	if err != nil {
 		t.Fatal(err)
@@ -283,10 +292,10 @@ func TestRebuildTakesWhatTheTopicHasLostFromTheOutbox_I10(t *testing.T) {
 		t.Fatalf("discard: %v\n%s", err, out)
 	}
 
-	log.write(events[600:]) // committed, and not published yet
+	log.write(all[600:]) // committed, and not published yet
 	_, wait = w.rebuilding("--from-outbox", "--orders-url", orders)
 	w.until("the rebuild waits for the relay", func() bool { return log.read() })
-	w.send(events[600:])()
+	w.send(all[600:])()
 	log.acknowledge()
 	if out, err := wait(); err != nil || !strings.Contains(out, "they are equal") {
 		t.Fatalf("rebuild: %v\n%s", err, out)
@@ -295,6 +304,27 @@ func TestRebuildTakesWhatTheTopicHasLostFromTheOutbox_I10(t *testing.T) {
 	if n := w.number(`SELECT count(*) FROM order_timeline WHERE record_offset < 0`); n == 0 || n >= 600 {
 		t.Errorf("%d events were loaded out of the outbox", n)
 	}
+	if out, err := w.command("letters", "list"); err != nil || !strings.Contains(out, waiting[1].Order.String()) || strings.Contains(out, given[1].Order.String()) {
+		t.Errorf("letters: %v\n%s", err, out)
+	}
+	place := fmt.Sprintf("%d:%d", w.number(`SELECT part FROM dead_letters WHERE state = 'waiting'`), w.number(`SELECT record_offset FROM dead_letters WHERE state = 'waiting'`))
+	if out, err := w.command("letters", "show", place); err != nil || !strings.Contains(out, waiting[1].Order.String()) {
+		t.Errorf("letter at %s: %v\n%s", place, err, out)
+	}
+}
+
+// unacceptable are two events of a new order: the first is another order's first, and the second no order can take.
+func unacceptable(first viewtest.Event) []viewtest.Event {
+	refund := event.RefundIssued{Amount: event.Money{Minor: 1, Currency: "XXX"}}
+	placed, err := event.New(uuid.New(), 1, first.At, first.Data)
+	if err != nil {
+		panic(err)
+	}
+	second, err := event.New(placed.Order, 2, first.At, refund)
+	if err != nil {
+		panic(err)
+	}
+	return []viewtest.Event{{Event: placed, LeaderEpoch: -1, Data: first.Data}, {Event: second, LeaderEpoch: -1, Data: refund}}
 }
 
 // eventLog is an orders database, with a slot by which the test says what is published.

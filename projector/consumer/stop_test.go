@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -329,14 +330,20 @@ func (r *rig) tryApplied() (n int64) {
 
 func TestRemediesNameWhatToDo(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{view.ErrTooManyBlocked, view.ErrTopic, context.Canceled} {
-		if remedy(err) == "" {
-			t.Errorf("no remedy for %v", err)
+	for word, err := range map[string]error{
+		"projector letters list": view.ErrTooManyBlocked, "see the error": view.ErrTopic, "foodctl migrate": &pgconn.PgError{Code: "42501"},
+		"restart the projector": context.Canceled,
+	} {
+		if got := remedy(err); !strings.Contains(got, word) {
+			t.Errorf("%v: %q does not say %q", err, got, word)
 		}
 	}
-	for _, reason := range []view.Reason{view.Undecodable, view.UnknownType, view.Hole, view.Behind, view.Rule} {
-		if remedyOf(reason) == "" {
-			t.Errorf("no remedy for %s", reason)
+	for reason, word := range map[view.Reason]string{
+		view.Undecodable: "discard", view.UnknownType: "install that version", view.Hole: "foodctl verify", view.Behind: "letter before it",
+		view.Rule: "contradicts",
+	} {
+		if got := remedyOf(reason); !strings.Contains(got, word) {
+			t.Errorf("%s: %q does not say %q", reason, got, word)
 		}
 	}
 }

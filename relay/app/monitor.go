@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
 
@@ -19,6 +20,8 @@ const (
 	blindAfter = 10 * time.Second
 	// letGo is how long a server that is shutting down is kept waiting for what Kafka does not take.
 	letGo = 5 * time.Second
+	// waitsLong is after how long it is said that a change of a publication is waited for.
+	waitsLong = 5 * time.Second
 )
 
 var errServerStopping = errors.New("the database is shutting down and waits for the relay, which cannot publish: slot released")
@@ -134,6 +137,7 @@ func (s *session) samePublication(ctx context.Context, conn *pgx.Conn) error {
 // may come before the commit is seen, so it waits for whoever is changing a publication first. The other way round it would take a
 // change that is seen between the two looks for none.
 func (s *session) passHole(ctx context.Context) error {
+	warn := time.After(waitsLong)
 	for {
 		changing, err := wal.Changing(ctx, s.database)
 		if err != nil {
@@ -143,8 +147,12 @@ func (s *session) passHole(ctx context.Context) error {
 			return s.samePublication(ctx, s.database)
 		}
 		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
+		case <-warn:
+			s.log.WarnContext(ctx, "publishing waits for a transaction that holds a publication's lock",
+				"remedy", "commit or end it (it has a lock in pg_locks with classid 'pg_publication'::regclass); a commit may be waiting for a synchronous standby")
+		default:
+		}
+		if ops.Sleep(ctx, 20*time.Millisecond) != nil {
 			return context.Cause(ctx)
 		}
 	}
