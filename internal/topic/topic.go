@@ -76,10 +76,18 @@ var ErrMalformed = errors.New("malformed record")
 var ErrUnpublishable = errors.New("the outbox row cannot be published")
 
 // Parse reads the event in a record. The payload is not decoded; event.Event.Data does that.
-func Parse(r *kgo.Record) (Message, error) {
+func Parse(r *kgo.Record) (Message, error) { return parse(r, true) }
+
+// ParseEvent is Parse without the event's own headers and all that is not the event's. It hardly allocates.
+func ParseEvent(r *kgo.Record) (event.Event, error) {
+	m, err := parse(r, false)
+	return m.Event, err
+}
+
+func parse(r *kgo.Record, all bool) (Message, error) {
 	m := Message{Event: event.Event{Payload: r.Value}, Source: Source{Committed: r.Timestamp}}
 	for _, h := range r.Headers {
-		if err := m.header(h.Key, h.Value); err != nil {
+		if err := m.header(h.Key, h.Value, all); err != nil {
 			return Message{}, fmt.Errorf("%w at %s/%d offset %d: header %s: %w", ErrMalformed, r.Topic, r.Partition, r.Offset, h.Key, err)
 		}
 	}
@@ -93,7 +101,7 @@ func Parse(r *kgo.Record) (Message, error) {
 }
 
 // header reads one header. Most values are read where they are: the strings here do not outlive the call.
-func (m *Message) header(key string, value []byte) (err error) {
+func (m *Message) header(key string, value []byte, all bool) (err error) {
 	switch key {
 	case headerSpecVersion:
 		if string(value) != "1.0" {
@@ -103,13 +111,15 @@ func (m *Message) header(key string, value []byte) (err error) {
 	case headerID:
 		m.ID, err = uuid.ParseBytes(value)
 	case headerSource:
-		m.Source.Name = string(value)
+		if all {
+			m.Source.Name = string(value)
+		}
 	case headerType:
 		m.Type = event.TypeOf(value)
 	case headerSubject:
 		m.Order, err = uuid.ParseBytes(value)
 	case headerTime:
-		m.At, err = time.Parse(time.RFC3339Nano, string(value))
+		err = m.At.UnmarshalText(value) // RFC 3339
 	case headerVersion:
 		m.Version, err = strconv.ParseInt(string(value), 10, 64)
 	case headerSeq:
@@ -121,10 +131,12 @@ func (m *Message) header(key string, value []byte) (err error) {
 	case headerLast:
 		m.Source.Last, err = strconv.ParseBool(string(value))
 	default:
-		if m.Headers == nil {
+		if all && m.Headers == nil {
 			m.Headers = make(map[string]string)
 		}
-		m.Headers[key] = string(value)
+		if all {
+			m.Headers[key] = string(value)
+		}
 	}
 	return err
 }

@@ -27,14 +27,13 @@ var errUndecodable = errors.New("undecodable")
 
 func decodeOne(r *kgo.Record) view.Event {
 	e := view.Event{Offset: r.Offset, LeaderEpoch: r.LeaderEpoch, Raw: (*raw)(r)}
-	m, err := topic.Parse(r)
-	if err != nil {
+	var err error
+	if e.Event, err = topic.ParseEvent(r); err != nil {
 		e.Err = fmt.Errorf("%w: %w", errUndecodable, err)
 		e.Order, _ = uuid.ParseBytes(r.Key) // Nil if it is none
 		return e
 	}
-	e.Event = m.Event
-	if e.Data, err = m.Event.Data(); err != nil {
+	if e.Data, err = e.Event.Data(); err != nil {
 		e.Err = fmt.Errorf("%w: %w", errUndecodable, err)
 	}
 	return e

@@ -107,7 +107,7 @@ func (r *Rebuild) lowest(ctx context.Context) (view.Log, map[uuid.UUID]int64, er
 // note takes note of an event's version, if it is the lowest of its order. What is no event will be a dead letter. What has come since
 // the end was asked for does no harm: it is higher, or of an order that is in no snapshot.
 func note(record *kgo.Record, lowest map[uuid.UUID]int64) {
-	m, err := topic.Parse(record)
+	m, err := topic.ParseEvent(record)
 	if record.Attrs.IsControl() || err != nil {
 		return
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -155,7 +154,7 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) error {
 }
 
 // ids are the orders of the events, each once, in the order of the table's primary key.
-func ids(events []Event) pgtype.FlatArray[pgtype.UUID] {
+func ids(events []Event) array[uuid.UUID] {
 	seen := make(map[uuid.UUID]struct{}, len(events))
 	orders := make([]uuid.UUID, 0, len(events))
 	for i := range events {
@@ -166,5 +165,5 @@ func ids(events []Event) pgtype.FlatArray[pgtype.UUID] {
 		}
 	}
 	slices.SortFunc(orders, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	return column(orders, pgUUID)
+	return column(orders, same)
 }

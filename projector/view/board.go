@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const upsertBoard = `
@@ -46,7 +45,7 @@ func (board) write(b *pgx.Batch, c *changes) error {
 	}
 	if len(cooking) > 0 {
 		b.Queue(upsertBoard,
-			column(cooking, func(o *order) pgtype.UUID { return pgUUID(o.ID) }),
+			column(cooking, func(o *order) uuid.UUID { return o.ID }),
 			column(cooking, func(o *order) string { return o.Fulfilment }),
 			items,
 			column(cooking, func(o *order) time.Time { return o.PromisedAt }),
@@ -54,7 +53,7 @@ func (board) write(b *pgx.Batch, c *changes) error {
 		)
 	}
 	if len(gone) > 0 {
-		b.Queue(clearBoard, column(gone, pgUUID))
+		b.Queue(clearBoard, column(gone, same))
 	}
 	return nil
 }

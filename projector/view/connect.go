@@ -46,7 +46,7 @@ func ConnectTo(ctx context.Context, url, schema string, conns int32, before func
 	if err != nil {
 		return nil, fmt.Errorf("database URL %s: want postgres://user:password@host:port/readmodel", ops.Redact(url)) // err may hold the password
 	}
-	config.MaxConns, config.BeforeConnect = conns, before
+	config.MaxConns, config.BeforeConnect, config.AfterConnect = conns, before, registerArrays
 	p := config.ConnConfig.RuntimeParams
 	if p["application_name"] == "" {
 		p["application_name"] = "projector"

@@ -84,7 +84,7 @@ func (p *Partition) placeLetters(ctx context.Context, conn *pgxpool.Conn, events
 	var (
 		n      map[int32]int
 		queued []uuid.UUID
-		orders = column(f.letters, func(l letter) pgtype.UUID { return pgUUID(l.Order) })
+		orders = column(f.letters, func(l letter) uuid.UUID { return l.Order })
 		b      = &pgx.Batch{}
 	)
 	b.Queue(countBlocked, p.view.topic).Query(func(rows pgx.Rows) (err error) {

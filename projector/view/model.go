@@ -83,6 +83,7 @@ type fold struct {
 	models  []model
 	letters []letter
 	applied Applied
+	before  order // the order of the event that is being applied, as it was
 }
 
 func (v *View) newFold(names []string, events int) *fold {
@@ -142,11 +143,11 @@ func (f *fold) judge(e *Event) (*order, Reason, error) {
 }
 
 func (f *fold) apply(o *order, e *Event) error {
-	before := *o
+	f.before = *o
 	o.apply(e)
 	o.touched = true
 	for _, m := range f.models {
-		if err := m.add(&before, o, e); err != nil {
+		if err := m.add(&f.before, o, e); err != nil {
 			return err
 		}
 	}

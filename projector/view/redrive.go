@@ -100,7 +100,7 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 	letters = slices.DeleteFunc(letters, func(l Letter) bool { return l.Part != part })
 	f := v.newFold(names, len(letters))
 	b := &pgx.Batch{}
-	b.Queue(current, column([]uuid.UUID{order}, pgUUID)).Query(f.readOrders)
+	b.Queue(current, column([]uuid.UUID{order}, same)).Query(f.readOrders)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return Redriven{}, err
 	}

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const current = `
@@ -56,7 +56,7 @@ func (summaries) write(b *pgx.Batch, c *changes) error {
 		orders = slices.DeleteFunc(slices.Clone(orders), func(o *order) bool { return !o.stored })
 	}
 	b.Queue(upsertSummaries,
-		column(orders, func(o *order) pgtype.UUID { return pgUUID(o.ID) }),
+		column(orders, func(o *order) uuid.UUID { return o.ID }),
 		column(orders, func(o *order) int32 { return o.Customer }),
 		column(orders, func(o *order) string { return o.Service }),
 		column(orders, func(o *order) string { return o.Fulfilment }),

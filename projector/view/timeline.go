@@ -2,12 +2,12 @@ package view
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
@@ -23,7 +23,7 @@ type timelineRow struct {
 	at       time.Time
 	offset   int64
 	position int64 // place in the batch, from 0
-	data     string
+	data     []byte
 }
 
 func newTimeline(events int) model { return &timeline{make([]timelineRow, 0, events)} }
@@ -31,7 +31,7 @@ func newTimeline(events int) model { return &timeline{make([]timelineRow, 0, eve
 func (t *timeline) add(_, after *order, e *Event) error {
 	t.rows = append(t.rows, timelineRow{
 		order: e.Order, version: e.Version, event: e.ID, kind: e.Type, at: after.UpdatedAt,
-		offset: e.Offset, position: int64(len(t.rows)), data: string(e.Payload),
+		offset: e.Offset, position: int64(len(t.rows)), data: e.Payload,
 	})
 	return nil
 }
@@ -40,8 +40,8 @@ func (t *timeline) add(_, after *order, e *Event) error {
 const insertTimeline = `
 INSERT INTO order_timeline (order_id, version, event_id, type, at, part, record_offset, position, data)
 SELECT order_id, version, event_id, type, at, $1, record_offset, $2 + position, data
-FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[], $10::json[])
-       AS r (order_id, version, event_id, type, at, record_offset, position, data)`
+FROM unnest($3::json[], $4::uuid[], $5::bigint[], $6::uuid[], $7::text[], $8::timestamptz[], $9::bigint[], $10::bigint[])
+       AS r (data, order_id, version, event_id, type, at, record_offset, position)`
 
 func (t *timeline) write(b *pgx.Batch, c *changes) error {
 	if c.copied {
@@ -49,14 +49,14 @@ func (t *timeline) write(b *pgx.Batch, c *changes) error {
 	}
 	rows := t.sorted()
 	b.Queue(insertTimeline, c.part, c.first,
-		column(rows, func(r timelineRow) pgtype.UUID { return pgUUID(r.order) }),
-		column(rows, func(r timelineRow) int64 { return r.version }),
-		column(rows, func(r timelineRow) pgtype.UUID { return pgUUID(r.event) }),
-		column(rows, func(r timelineRow) string { return string(r.kind) }),
-		column(rows, func(r timelineRow) time.Time { return r.at }),
-		column(rows, func(r timelineRow) int64 { return r.offset }),
-		column(rows, func(r timelineRow) int64 { return r.position }),
-		column(rows, func(r timelineRow) string { return r.data }),
+		column(rows, func(r *timelineRow) []byte { return r.data }), // most of it first: pgx's buffer then grows once
+		column(rows, func(r *timelineRow) uuid.UUID { return r.order }),
+		column(rows, func(r *timelineRow) int64 { return r.version }),
+		column(rows, func(r *timelineRow) uuid.UUID { return r.event }),
+		column(rows, func(r *timelineRow) string { return string(r.kind) }),
+		column(rows, func(r *timelineRow) time.Time { return r.at }),
+		column(rows, func(r *timelineRow) int64 { return r.offset }),
+		column(rows, func(r *timelineRow) int64 { return r.position }),
 	)
 	return nil
 }
@@ -65,14 +65,20 @@ func (t *timeline) copy(c *changes) (table string, columns []string, rows pgx.Co
 	columns = []string{"order_id", "version", "event_id", "type", "at", "part", "record_offset", "position", "data"}
 	sorted := t.sorted()
 	return "order_timeline", columns, pgx.CopyFromSlice(len(sorted), func(i int) ([]any, error) {
-		r := &sorted[i]
+		r := sorted[i]
 		return []any{
 			pgUUID(r.order), r.version, pgUUID(r.event), string(r.kind), r.at, c.part, r.offset, c.first + r.position, r.data,
 		}, nil
 	})
 }
 
-func (t *timeline) sorted() []timelineRow {
-	slices.SortStableFunc(t.rows, func(a, b timelineRow) int { return bytes.Compare(a.order[:], b.order[:]) })
-	return t.rows
+func (t *timeline) sorted() []*timelineRow {
+	rows := make([]*timelineRow, len(t.rows))
+	for i := range t.rows {
+		rows[i] = &t.rows[i]
+	}
+	slices.SortFunc(rows, func(a, b *timelineRow) int {
+		return cmp.Or(bytes.Compare(a.order[:], b.order[:]), cmp.Compare(a.position, b.position))
+	})
+	return rows
 }
