@@ -1,5 +1,5 @@
-// Package topic shapes an event as a Kafka record, in both directions: the relay writes with an Encoder, the projector and
-// the audit read with Parse.
+// Package topic shapes an event as a Kafka record, in both directions: the relay writes with an Encoder, the audit reads
+// with Parse and the projector with ParseEvent.
 //
 // A record's key is the order's id, so that one order stays in one partition; its value is the outbox payload, byte for
 // byte; its timestamp is the commit time of the source transaction. The envelope is in headers: CloudEvents 1.0 in Kafka
@@ -69,7 +69,7 @@ type Message struct {
 	Source Source
 }
 
-// ErrMalformed is wrapped by every error of Parse.
+// ErrMalformed is wrapped by every error of Parse and ParseEvent.
 var ErrMalformed = errors.New("malformed record")
 
 // ErrUnpublishable is wrapped by every error of Encoder.Append and Foreign.Append: the row is such that no record can be made of it.
@@ -131,12 +131,13 @@ func (m *Message) header(key string, value []byte, all bool) (err error) {
 	case headerLast:
 		m.Source.Last, err = strconv.ParseBool(string(value))
 	default:
-		if all && m.Headers == nil {
+		if !all {
+			return nil
+		}
+		if m.Headers == nil {
 			m.Headers = make(map[string]string)
 		}
-		if all {
-			m.Headers[key] = string(value)
-		}
+		m.Headers[key] = string(value)
 	}
 	return err
 }

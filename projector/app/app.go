@@ -86,9 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // run serves and consumes until ctx ends. A failure of the one ends the other.
 func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(c.memory())
-	}
+	limitMemory(c.memory())
 	listener, err := ops.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -126,7 +124,14 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	return g.Wait()
 }
 
-// memory is a soft limit: the collector runs as often as it takes to stay below it. Behind by much, a member has some four batches in
+// limitMemory sets a soft limit, unless the environment does.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
+// memory is the limit: the collector runs as often as it takes to stay below it. Behind by much, a member has some four batches in
 // hand, and what is thrown away after each would be as much again.
 func (c *runCommand) memory() int64 { return 24<<20 + int64(c.Members*c.MaxBatch)*16<<10 }
 

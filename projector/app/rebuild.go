@@ -42,7 +42,11 @@ func (c *runRebuild) Validate() error {
 	return c.Check()
 }
 
+// rebuildMemory is the limit of a rebuild: three partitions have some 100 MB in hand, and a host may have little.
+const rebuildMemory = 192 << 20
+
 func (c *runRebuild) run(ctx context.Context, out, errs io.Writer) error {
+	limitMemory(rebuildMemory)
 	return c.pool(ctx, func(live *pgxpool.Pool, database string) error {
 		pool, err := view.ConnectTo(ctx, database, view.Rebuild, 8, c.BeforeConnect)
 		if err != nil {

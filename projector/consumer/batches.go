@@ -1,8 +1,10 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
@@ -26,7 +28,8 @@ func (b *Batches) Apply(ctx context.Context, p *view.Partition, events []view.Ev
 			return nil
 		}
 		if refusal, is := errors.AsType[*view.Refusal](err); is {
-			return errors.Join(b.Apply(ctx, p, events[:refusal.Index]), err)
+			before, _ := slices.BinarySearchFunc(events, refusal.Offset, func(e view.Event, at int64) int { return cmp.Compare(e.Offset, at) })
+			return errors.Join(b.Apply(ctx, p, events[:before]), err)
 		}
 		if view.Unstorable(err) && (len(events) > 1 || events[0].Err == nil) {
 			return b.halve(ctx, p, events, err)

@@ -74,7 +74,12 @@ func (r *rig) hold() (cutOver func(change string)) {
 func (r *rig) waits() {
 	r.Helper()
 	r.until("a batch waits", func() bool {
-		return r.number(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'public.projection_offsets'::regclass`) > 0
+		return r.number(`
+SELECT count(*)
+FROM pg_locks
+WHERE NOT granted
+  AND relation = 'public.projection_offsets'::regclass
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) > 0
 	})
 }
 

@@ -36,7 +36,10 @@ const (
 )
 
 // errRejoin ends a session that a new one can mend.
-var errRejoin = errors.New("the partition has another owner, but the group still assigns it to this member")
+var errRejoin = errors.New("the group is joined again")
+
+// errOthers ends a session whose partition somebody else owns, while the group still assigns it to this member.
+var errOthers = fmt.Errorf("the partition has another owner, but the group still assigns it to this member: %w", errRejoin)
 
 // session is one membership of the group: one Kafka client, and a worker for each partition that it has claimed.
 type session struct {

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,7 +158,7 @@ func (w *worker) fenced() {
 	w.log.Info("partition has another owner", "partition", w.part)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	limit := time.AfterFunc(fencedWait, func() { w.quit(fmt.Errorf("partition %d: %w", w.part, errRejoin)) })
+	limit := time.AfterFunc(fencedWait, func() { w.quit(fmt.Errorf("partition %d: %w", w.part, errOthers)) })
 	defer limit.Stop()
 	for !w.draining { // until revoked, lost or the session's end
 		w.changed.Wait()
@@ -173,7 +172,7 @@ func (w *worker) applyAll() error {
 			return nil
 		}
 		started := time.Now()
-		if events := w.unapplied(Events(records)); len(events) > 0 {
+		if events := w.state.Unapplied(Events(records)); len(events) > 0 { // what is live since they were queued may be further
 			if err := w.apply(events); err != nil {
 				return err
 			}
@@ -219,68 +218,7 @@ func (w *worker) apply(events []view.Event) error {
 	if err := w.reclaim(who); err != nil {
 		return err
 	}
-	return w.apply(w.unapplied(events))
-}
-
-// unapplied are the events from the partition's position on. Another read model that became live since they were read may be further.
-func (w *worker) unapplied(events []view.Event) []view.Event {
-	next, _ := w.state.Next()
-	first, _ := slices.BinarySearchFunc(events, next, func(e view.Event, next int64) int { return cmp.Compare(e.Offset, next) })
-	return events[first:]
-}
-
-// reclaim claims the partition again, after a cut-over, in the tables that are live now. Its error is view.ErrFenced if there was no
-// cut-over, and otherwise why the partition cannot go on.
-func (w *worker) reclaim(who string) error {
-	for n := 1; ; n++ {
-		state, refused, err := w.claimAgain()
-		if err == nil && refused == nil {
-			w.state = state
-			return nil
-		}
-		if err == nil {
-			return refused
-		}
-		w.status.retrying(who, err)
-		w.log.Warn("partition not claimed again, trying again", "partition", w.part, "err", err)
-		if !w.pause(backoff(n)) {
-			return errGivenUp
-		}
-	}
-}
-
-// claimAgain tries it once. The tables are at the offset of those before, or further; if not, the records between are to be read again,
-// as in a new session.
-func (w *worker) claimAgain() (state *view.Partition, refused, err error) {
-	cut, err := w.state.CutOver(w.ctx)
-	if view.Permanent(err) {
-		return nil, err, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if !cut {
-		return nil, view.ErrFenced, nil
-	}
-	log, err := Log(w.ctx, w.admin, w.cfg.Topic, w.part)
-	if err != nil {
-		return nil, nil, err
-	}
-	claimed, refusals, err := w.view.Claim(w.ctx, w.owner, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	if why := refusals[w.part]; why != nil {
-		return nil, why, nil
-	}
-	before, _ := w.state.Next()
-	now, _ := claimed[w.part].Next()
-	if now < before {
-		w.quit(fmt.Errorf("partition %d: %w", w.part, errRejoin))
-		return nil, errGivenUp, nil
-	}
-	w.log.Info("another read model is live, going on in it", "partition", w.part, "offset", now)
-	return claimed[w.part], nil, nil
+	return w.apply(w.state.Unapplied(events))
 }
 
 // applied counts and logs what became of a batch.

@@ -1,7 +1,9 @@
 package rebuild
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,10 +70,14 @@ func TestACutOverWhoseCommitHasNoAnswer_I8(t *testing.T) {
 			})
 			if tt.late {
 				hold.CutClient()
-				go func() {
-					w.waits()
+				ctx, stop := context.WithCancel(t.Context())
+				var releasing sync.WaitGroup
+				releasing.Go(func() {
+					w.waits(ctx)
 					hold.Release()
-				}()
+				})
+				defer releasing.Wait()
+				defer stop()
 			} else {
 				hold.Cut()
 			}
@@ -89,19 +95,19 @@ func TestACutOverWhoseCommitHasNoAnswer_I8(t *testing.T) {
 }
 
 // waits waits until unanswered waits for the live offsets.
-func (w *world) waits() {
+func (w *world) waits(ctx context.Context) {
 	const waiting = `
 SELECT count(*) > 0
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE NOT granted
   AND query = 'SELECT FROM public.projection_offsets'
   AND datname = current_database()`
-	for there := false; !there; {
-		if err := w.live.QueryRow(w.Context(), waiting).Scan(&there); err != nil {
+	for there := false; !there && ctx.Err() == nil; {
+		if err := w.live.QueryRow(ctx, waiting).Scan(&there); err != nil && ctx.Err() == nil {
 			w.Error(err)
 			return
 		}
-		_ = ops.Sleep(w.Context(), 10*time.Millisecond)
+		_ = ops.Sleep(ctx, 10*time.Millisecond)
 	}
 }
 
@@ -146,17 +152,31 @@ func TestARollBackKnowsWhatWasDoneWithLetters_I9(t *testing.T) {
 	}
 }
 
+// Without one nothing is held up: not for a moment, though a few events are all that is missing.
 func TestARollBackNeedsAProjector(t *testing.T) {
 	t.Parallel()
 	w := setup(t, 1)
-	events := viewtest.History(54, 30, 3000)
+	events := viewtest.History(54, 30, 200)
 	w.send(events[:100])
 	w.project("public")
 	out, err := w.rebuild(w.live)
 	w.must(out, err)
 	w.send(events[100:])
 	w.project("public")
-	if _, err := RollBack(t.Context(), w.live, w.connect(w.url, view.Former), w.config.Topic); err == nil || !strings.Contains(err.Error(), "does a projector run?") {
+	reading, stop := context.WithCancel(t.Context())
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for reading.Err() == nil {
+			if _, err := w.live.Exec(reading, `SET lock_timeout = '1s'; SELECT FROM projection_offsets`); err != nil && reading.Err() == nil {
+				t.Error(err)
+			}
+			_ = ops.Sleep(reading, 10*time.Millisecond)
+		}
+	})
+	_, err = RollBack(t.Context(), w.live, w.connect(w.url, view.Former), w.config.Topic)
+	stop()
+	reader.Wait()
+	if err == nil || !strings.Contains(err.Error(), "does a projector run?") {
 		t.Errorf("roll back to what stands still: %v", err)
 	}
 }

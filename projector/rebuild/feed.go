@@ -16,8 +16,8 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
-// batch is the number of events in a transaction at most: large enough that COPY writes what is new.
-const batch = 20_000
+// batch is the number of events in a transaction at most: as a rule COPY writes what is new.
+const batch = 10_000
 
 // feed reads the topic in no group: each partition by a client of its own, so that one that has to stand still keeps none of the others
 // from being fetched.
@@ -91,7 +91,7 @@ func (f *feed) read(starts map[int32]kgo.Offset) (*kgo.Client, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // so that it is seen when a partition is at its end
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(2<<20), // compressed
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka client: %w", err)
@@ -185,7 +185,8 @@ func (p *part) apply(ctx context.Context, records []*kgo.Record) error {
 			return ops.Sleep(ctx, time.Duration(n)*pause)
 		},
 	}
-	if err := b.Apply(ctx, p.state, consumer.Events(records)); err != nil {
+	events := p.state.Unapplied(consumer.Events(records)) // part of a batch may be, of an attempt that was cut off
+	if err := b.Apply(ctx, p.state, events); err != nil {
 		if errors.Is(err, view.ErrFenced) {
 			err = fmt.Errorf("another rebuild has gone on with this one: %w", err)
 		}

@@ -25,31 +25,32 @@ type former struct {
 // RollBack makes the tables live that were so before the last cut-over, and says at which offsets. It waits until the projectors have
 // brought them to where the live ones are, which stand still for a moment. The pools are of view.Connect and of view.ConnectTo the
 // schema view.Former.
-func RollBack(ctx context.Context, live, pool *pgxpool.Pool, topic string) (at fmt.Stringer, err error) {
+func RollBack(ctx context.Context, live, pool *pgxpool.Pool, topic string) (at string, err error) {
 	if err := there(ctx, live, view.Former); err != nil {
-		return nil, err
+		return "", err
 	}
-	at, err = swap(ctx, live, view.Former, topic, &former{live, view.New(pool, topic, 0), topic})
+	now, err := swap(ctx, live, view.Former, topic, &former{live, view.New(pool, topic, 0), topic})
 	if err != nil {
-		return nil, fmt.Errorf("roll back: %w", err)
+		return "", fmt.Errorf("roll back: %w", err)
 	}
-	return at, nil
+	return now.String(), nil
 }
 
-// approach waits until the tables are close to the live ones.
+// approach waits until the tables are where the live ones were when it began: a projector that has only just begun with them takes a
+// moment to join its group, in which nobody else is to be held up.
 func (f *former) approach(ctx context.Context) error {
+	target, err := offsets(ctx, f.live, view.Live, f.topic)
+	if err != nil {
+		return err
+	}
 	var last int64
 	for moved := time.Now(); ; {
-		target, err := offsets(ctx, f.live, "public", f.topic)
-		if err != nil {
-			return err
-		}
 		now, err := offsets(ctx, f.live, view.Former, f.topic)
 		if err != nil {
 			return err
 		}
 		left := now.behind(target)
-		if left <= few {
+		if left == 0 {
 			return settle(ctx, f.live, view.Former, f.view, f.topic)
 		}
 		if left != last {
@@ -66,15 +67,20 @@ func (f *former) approach(ctx context.Context) error {
 
 // reach waits until the tables are where the live ones are.
 func (f *former) reach(ctx context.Context, live pgx.Tx) (vector, error) {
-	target, err := offsets(ctx, live, "public", f.topic)
-	for err == nil {
-		var now vector
-		if now, err = offsets(ctx, f.live, view.Former, f.topic); err == nil && now.behind(target) == 0 {
-			return target, nil
+	target, err := offsets(ctx, live, view.Live, f.topic)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		now, err := offsets(ctx, f.live, view.Former, f.topic)
+		if err != nil {
+			return nil, err
 		}
-		if err == nil {
-			err = ops.Sleep(ctx, pause)
+		if now.behind(target) == 0 {
+			return target, settle(ctx, f.live, view.Former, f.view, f.topic)
+		}
+		if err := ops.Sleep(ctx, pause); err != nil {
+			return nil, err
 		}
 	}
-	return nil, err
 }

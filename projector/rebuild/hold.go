@@ -56,7 +56,7 @@ func held(ctx context.Context, live *pgxpool.Pool, mode string, s side, do func(
 			if _, err := tx.Exec(ctx, fmt.Sprintf(holdLive, mode)); err != nil {
 				return err
 			}
-			at, err := reach(ctx, tx, s)
+			at, err := reachInTime(ctx, tx, s)
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ func held(ctx context.Context, live *pgxpool.Pool, mode string, s side, do func(
 			return err
 		}
 		if n == holdTries {
-			return fmt.Errorf("tried %d times: %w; is a reader in a long transaction? Run it again", n, err)
+			return fmt.Errorf("tried %d times: %w; %s", n, err, hint(err))
 		}
 		if err := ops.Sleep(ctx, pause); err != nil {
 			return err
@@ -74,7 +74,7 @@ func held(ctx context.Context, live *pgxpool.Pool, mode string, s side, do func(
 	}
 }
 
-func reach(ctx context.Context, live pgx.Tx, s side) (vector, error) {
+func reachInTime(ctx context.Context, live pgx.Tx, s side) (vector, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, holdTimeout, errSlow)
 	defer cancel()
 	at, err := s.reach(ctx, live)
@@ -89,4 +89,11 @@ func passing(err error) bool {
 	pg, is := errors.AsType[*pgconn.PgError](err)
 	return is && (pg.Code == "55P03" || pg.Code == "40P01") || // lock_not_available, deadlock_detected
 		errors.Is(err, errSlow) || errors.Is(err, errBehind)
+}
+
+func hint(err error) string {
+	if errors.Is(err, errSlow) || errors.Is(err, errBehind) {
+		return "run it again when less is going on"
+	}
+	return "is a reader in a long transaction? End it, and run this again"
 }

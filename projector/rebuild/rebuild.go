@@ -131,18 +131,18 @@ func (r *Rebuild) target(ctx context.Context, live querier) (vector, error) {
 	if r.Overtake {
 		return r.feed.ends(ctx)
 	}
-	return offsets(ctx, live, "public", r.Topic)
+	return offsets(ctx, live, view.Live, r.Topic)
 }
 
 // advance applies the events below the target and no others, the partitions side by side, and settles the letters.
 func (r *Rebuild) advance(ctx context.Context, target vector) error {
-	g, side := errgroup.WithContext(ctx)
+	g, parts := errgroup.WithContext(ctx)
 	for _, part := range slices.Sorted(maps.Keys(target)) {
 		p := r.feed.parts[part]
 		if p == nil {
 			return fmt.Errorf("partition %d has a position in the live read model and the topic has no such partition", part)
 		}
-		g.Go(func() error { return p.advance(side, target[part]) })
+		g.Go(func() error { return p.advance(parts, target[part]) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

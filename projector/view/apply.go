@@ -48,7 +48,7 @@ func (p *Partition) Apply(ctx context.Context, events []Event) (Applied, error) 
 		}
 	}
 	if p.found != nil {
-		if events = p.unapplied(events); len(events) == 0 {
+		if events = p.Unapplied(events); len(events) == 0 {
 			return p.told(Applied{}), nil
 		}
 	}
@@ -87,8 +87,8 @@ func (p *Partition) transact(ctx context.Context, conn *pgxpool.Conn, events []E
 	return p.told(f.applied), nil
 }
 
-// unapplied are the events from the partition's position on.
-func (p *Partition) unapplied(events []Event) []Event {
+// Unapplied are the events from Next on. They ascend by offset.
+func (p *Partition) Unapplied(events []Event) []Event {
 	i, _ := slices.BinarySearchFunc(events, p.next, func(e Event, next int64) int { return cmp.Compare(e.Offset, next) })
 	return events[i:]
 }
@@ -107,7 +107,7 @@ func (p *Partition) statements(ctx context.Context, conn *pgxpool.Conn, events [
 	if err := f.all(events); err != nil {
 		return nil, err
 	}
-	if err := p.placeLetters(ctx, conn, events, f); err != nil {
+	if err := p.placeLetters(ctx, conn, f); err != nil {
 		return nil, err
 	}
 	return f.write(ctx, conn.Conn(), p, before)

@@ -47,7 +47,7 @@ func (board) write(b *pgx.Batch, c *changes) error {
 		b.Queue(upsertBoard,
 			column(cooking, func(o *order) uuid.UUID { return o.ID }),
 			column(cooking, func(o *order) string { return o.Fulfilment }),
-			items,
+			column(items, same),
 			column(cooking, func(o *order) time.Time { return o.PromisedAt }),
 			column(cooking, func(o *order) time.Time { return o.Since }),
 		)

@@ -201,7 +201,8 @@ func (p *Partition) settle(ctx context.Context) error {
 	u := p.unsettled
 	switch next {
 	case u.to:
-		p.next, p.leaderEpoch, p.unsettled, p.found = u.to, u.leaderEpoch, nil, &u.applied
+		found := p.told(u.applied)
+		p.next, p.leaderEpoch, p.unsettled, p.found = u.to, u.leaderEpoch, nil, &found
 		return nil
 	case p.next:
 		p.unsettled = nil

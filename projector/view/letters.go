@@ -2,8 +2,6 @@ package view
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,7 +75,7 @@ WHERE state = 'waiting'
 // placeLetters tells which letters have others of their order before them, and refuses the event that would block one order more than
 // may be. Without a limit a fault of all events, such as a topic of another history, would go by as so many faults of single orders,
 // and the partition would look as if it went on.
-func (p *Partition) placeLetters(ctx context.Context, conn *pgxpool.Conn, events []Event, f *fold) error {
+func (p *Partition) placeLetters(ctx context.Context, conn *pgxpool.Conn, f *fold) error {
 	if len(f.letters) == 0 {
 		return nil
 	}
@@ -103,7 +101,7 @@ func (p *Partition) placeLetters(ctx context.Context, conn *pgxpool.Conn, events
 		switch {
 		case !slices.Contains(queued, l.Order):
 			if n[p.part]++; n[p.part] > p.view.maxBlocked {
-				return p.refuse(events, l)
+				return p.refuse(l)
 			}
 			if l.Order != uuid.Nil {
 				queued = append(queued, l.Order)
@@ -116,9 +114,8 @@ func (p *Partition) placeLetters(ctx context.Context, conn *pgxpool.Conn, events
 	return nil
 }
 
-func (p *Partition) refuse(events []Event, l *letter) *Refusal {
+func (p *Partition) refuse(l *letter) *Refusal {
 	return &Refusal{
-		Index:  slices.IndexFunc(events, func(e Event) bool { return e.Offset == l.Offset }),
 		Offset: l.Offset, Order: l.Order, Version: l.Version,
 		Err: fmt.Errorf("%w, %d: %w", ErrTooManyBlocked, p.view.maxBlocked, l.err),
 	}
@@ -153,19 +150,4 @@ func printable(err error) string {
 	text := err.Error()
 	text = text[:min(len(text), limit)]
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\x00", "?")
-}
-
-// encodeHeaders keeps bytes as they are: a header need not be text.
-func encodeHeaders(headers []Header) string {
-	pairs := make([][2]*string, len(headers))
-	for i, h := range headers {
-		name := base64.StdEncoding.EncodeToString([]byte(h.Key))
-		pairs[i][0] = &name
-		if h.Value != nil {
-			value := base64.StdEncoding.EncodeToString(h.Value)
-			pairs[i][1] = &value
-		}
-	}
-	encoded, _ := json.Marshal(pairs) //nolint:errchkjson // strings always can be
-	return string(encoded)
 }

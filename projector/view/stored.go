@@ -122,6 +122,21 @@ func scanBlocked(rows pgx.Rows) (map[int32]int, error) {
 	return n, err
 }
 
+// encodeHeaders keeps bytes as they are: a header need not be text.
+func encodeHeaders(headers []Header) string {
+	pairs := make([][2]*string, len(headers))
+	for i, h := range headers {
+		name := base64.StdEncoding.EncodeToString([]byte(h.Key))
+		pairs[i][0] = &name
+		if h.Value != nil {
+			value := base64.StdEncoding.EncodeToString(h.Value)
+			pairs[i][1] = &value
+		}
+	}
+	encoded, _ := json.Marshal(pairs) //nolint:errchkjson // strings always can be
+	return string(encoded)
+}
+
 func decodeHeaders(encoded []byte) ([]Header, error) {
 	var pairs [][2]*string
 	if err := json.Unmarshal(encoded, &pairs); err != nil {

@@ -92,7 +92,6 @@ var (
 
 // Refusal is an event before which the partition stops.
 type Refusal struct {
-	Index   int // of the event in its batch
 	Offset  int64
 	Order   uuid.UUID
 	Version int64

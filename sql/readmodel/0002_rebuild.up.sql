@@ -70,7 +70,8 @@ GRANT SELECT ON dead_letters, excluded_events, read_models, cut_overs TO readmod
 GRANT SELECT ON dead_letters, excluded_events, cut_overs TO pipeline_monitor;
 
 -- The tables of the read model, and their views, are in public while they are live, in rebuild while they are being made, in
--- former after they have been live. A table is told by its name; those that are moved are all but these two.
+-- former after they have been live. A table is told by its name; those that are moved are all but
+-- these two and what belongs to an extension.
 CREATE FUNCTION read_model_relations(place text) RETURNS TABLE (relation oid, name text, kind "char")
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT c.oid, c.relname, c.relkind
