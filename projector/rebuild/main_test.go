@@ -82,14 +82,11 @@ func (w *world) project(schema string, parts ...int32) {
 }
 
 // rebuild makes the read model anew, over a live pool, and returns what it said.
-func (w *world) rebuild(live *pgxpool.Pool, change ...func(*Config)) (string, error) {
+func (w *world) rebuild(live *pgxpool.Pool) (string, error) {
 	w.Helper()
 	var out bytes.Buffer
 	cfg := w.config
 	cfg.Progress = &out
-	for _, c := range change {
-		c(&cfg)
-	}
 	err := New(cfg, live, w.connect(w.url, view.Rebuild)).Run(w.Context())
 	return out.String(), err
 }
@@ -101,9 +98,9 @@ func (w *world) must(out string, err error) {
 	}
 }
 
-func (w *world) number(query string, args ...any) (n int64) {
+func (w *world) number(query string) (n int64) {
 	w.Helper()
-	if err := w.live.QueryRow(w.Context(), query, args...).Scan(&n); err != nil {
+	if err := w.live.QueryRow(w.Context(), query).Scan(&n); err != nil {
 		w.Fatalf("%s: %v", query, err)
 	}
 	return n
