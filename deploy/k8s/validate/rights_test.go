@@ -36,6 +36,10 @@ func TestProgramsWorkWithTheirRightsAndNoFewer(t *testing.T) {
 	projector := s.start("projector")
 	s.until("events arrive", func() bool { return projector.ready() && projector.metric("projector_applied_events_total") > 50 })
 	s.done("verify")
+	// From here on there is a former read model, which has a group of its own.
+	if p := s.launch("projector", []string{"rebuild"}); p.Wait() != nil {
+		t.Fatalf("rebuild: %s", p.said())
+	}
 
 	missed := 0
 	for _, u := range []struct {
@@ -108,6 +112,12 @@ type process struct {
 // start runs the container of a workload, with more variables.
 func (s *site) start(name string, more ...string) *process {
 	s.Helper()
+	return s.launch(name, nil, more...)
+}
+
+// launch runs it with other arguments, if any.
+func (s *site) launch(name string, args []string, more ...string) *process {
+	s.Helper()
 	ws, err := workloads(s.all)
 	if err != nil {
 		s.Fatal(err)
@@ -117,6 +127,9 @@ func (s *site) start(name string, more ...string) *process {
 		s.Fatalf("there is no workload %s", name)
 	}
 	c := ws[i].pod.Spec.Containers[0]
+	if args == nil {
+		args = slices.Concat(c.Command[1:], c.Args)
+	}
 	dir := s.TempDir()
 	p := &process{site: s, name: name, log: filepath.Join(dir, "log"), address: fmt.Sprintf("127.0.0.1:%d", s.port())}
 	log, err := os.Create(p.log)
@@ -124,7 +137,7 @@ func (s *site) start(name string, more ...string) *process {
 		s.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(testenv.Build(s, c.Command[0]), append(c.Command[1:], c.Args...)...)
+	cmd := exec.Command(testenv.Build(s, c.Command[0]), args...)
 	cmd.Env = append(s.environment(ws[i], p.address, dir), more...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if p.Process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
