@@ -135,7 +135,7 @@ func (c *benchFailoverCmd) Run(ctx context.Context, out io.Writer, p progress) e
 type benchProjectorCmd struct {
 	benchFlags
 
-	Parts          []bench.Part  `help:"What to measure (${default})." env:"FOODCTL_PARTS" enum:"replay,latency,takeover" default:"replay,latency,takeover" placeholder:"PART,..."`
+	Parts          []bench.Part  `help:"What to measure (${default})." env:"FOODCTL_PARTS" enum:"replay,latency,takeover,growth" default:"replay,latency,takeover" placeholder:"PART,..."`
 	Open           int           `help:"Orders that are on their way at a time (${default}). The more there are, the fewer events of a batch share a row." env:"FOODCTL_OPEN" default:"1000" placeholder:"N"`
 	Events         int64         `help:"Events of the topic that is replayed (${default})." env:"FOODCTL_EVENTS" default:"1000000" placeholder:"N"`
 	Members        []int         `help:"Group members, a replay for each (${default})." env:"FOODCTL_MEMBERS" default:"1,3" placeholder:"N,..."`
@@ -144,6 +144,7 @@ type benchProjectorCmd struct {
 	Faults         []bench.Fault `help:"Takeover: what happens to one of two projectors (${default})." env:"FOODCTL_FAULTS" enum:"kill,pause" default:"kill,pause" placeholder:"FAULT,..."`
 	Rounds         int           `help:"Takeover: how often each (${default})." env:"FOODCTL_ROUNDS" default:"20" placeholder:"N"`
 	Rate           float64       `help:"Takeover: events a second, all the time (${default})." env:"RATE" default:"100" placeholder:"N"`
+	Orders         []int64       `help:"Growth: orders that the read model holds already, one run for each (${default})." env:"FOODCTL_ORDERS" default:"0,1000000" placeholder:"N,..."`
 	SessionTimeout time.Duration `help:"Takeover: the projectors' session timeout (${default}), the brokers' least unless they are told otherwise." env:"FOODCTL_SESSION_TIMEOUT" default:"6s" placeholder:"DURATION"`
 }
 
@@ -151,7 +152,8 @@ type benchProjectorCmd struct {
 func (benchProjectorCmd) Help() string {
 	return `Fills a topic with the lives of orders and lets projectors bring it into fresh read models, beside bare clients that write the same
 rows by COPY and by the projector's own statements, recorded off the wire. Then it measures how long a record takes into the read
-model, and how long the partitions of a projector that is killed or stopped stand still. What was made is compared with the fold of
+model, and how long the partitions of a projector that is killed or stopped stand still; with --parts growth, how that is in a read
+model that holds many orders already. What was made is compared with the fold of
 the events. docs/performance.md says what each figure means. Takes some 10 GB below TMPDIR and some minutes; let nothing else run.
 
 Exit code: 0; 1 if the check found anything, the figures are void then.`
@@ -161,7 +163,7 @@ Exit code: 0; 1 if the check found anything, the figures are void then.`
 func (c *benchProjectorCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	r, err := bench.Projector{
 		Config: c.config(p), Parts: c.Parts, Open: c.Open, Events: c.Events, Members: c.Members, Rates: c.Rates, For: c.For,
-		Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate, Session: c.SessionTimeout,
+		Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate, Session: c.SessionTimeout, Orders: c.Orders,
 	}.Run(ctx)
 	return c.print(ctx, out, r, r.Void, err)
 }

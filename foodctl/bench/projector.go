@@ -23,7 +23,9 @@ type Projector struct {
 	Rates []float64     // events a second of Delays, one after the other
 	For   time.Duration // each, after a warm-up
 
-	Faults  []Fault // of Handovers; Kill and Pause
+	Faults []Fault // of Handovers; Kill and Pause
+	Orders []int64 // Growth: that the read model holds already, one run for each
+
 	Rounds  int     // of each
 	Rate    float64 // events a second, all the time
 	Session time.Duration
@@ -37,10 +39,11 @@ const (
 	Replays   Part = "replay"   // a whole topic into a fresh read model, beside what bare clients need for the same rows
 	Delays    Part = "latency"  // from a record's commit to the read model
 	Handovers Part = "takeover" // until another projector has the partitions of one that is gone
+	Growth    Part = "growth"   // the same in read models that hold many orders
 )
 
 // Parts are all there are.
-var Parts = []Part{Replays, Delays, Handovers}
+var Parts = []Part{Replays, Delays, Handovers, Growth}
 
 // ProjectorReport is what it came to. What was not measured is nil.
 type ProjectorReport struct {
@@ -48,6 +51,7 @@ type ProjectorReport struct {
 	Replay   *ReplayReport   `json:"replay,omitempty"`
 	Latency  *DelayReport    `json:"latency,omitempty"`
 	Takeover *HandoverReport `json:"takeover,omitempty"`
+	Growth   *GrowthReport   `json:"growth,omitempty"`
 	Void     bool            `json:"void"`
 }
 
@@ -59,6 +63,8 @@ func (c Projector) check() error {
 	switch {
 	case len(c.Parts) == 0 || c.Open < 1:
 		return errors.New("at least one part (--parts) and one open order (--open) are needed")
+	case has(Growth) && (c.Events < topic.Partitions || len(c.Orders) == 0 || slices.Min(c.Orders) < 0 || c.For <= 0):
+		return errors.New("some events (--events), numbers of orders (--orders) and a time above 0 (--for) are needed")
 	case has(Replays) && (c.Events < topic.Partitions || len(c.Members) == 0 || slices.Min(c.Members) < 1):
 		return errors.New("some events (--events) and one or more members (--members) are needed")
 	case has(Delays) && (len(c.Rates) == 0 || slices.Min(c.Rates) <= 0 || c.For <= 0):
@@ -93,6 +99,10 @@ func (c Projector) Run(ctx context.Context) (report ProjectorReport, err error) 
 		case Delays:
 			if report.Latency, err = s.delay(ctx, c); err == nil {
 				report.Void = report.Void || report.Latency.Void
+			}
+		case Growth:
+			if report.Growth, err = s.growth(ctx, c); err == nil {
+				report.Void = report.Void || report.Growth.Void
 			}
 		case Handovers:
 			if report.Takeover, err = s.handovers(ctx, c); err == nil {

@@ -25,7 +25,7 @@ func little(t *testing.T, databaseURL string, parts ...Part) Projector {
 	t.Helper()
 	return Projector{
 		Config: givenWith(t, databaseURL), Parts: parts, Open: 50, Events: 6000, Members: []int{1, 3}, Rates: []float64{50, 300}, For: time.Second,
-		Faults: []Fault{Kill, Pause}, Rounds: 2, Rate: 100, Session: shortestSession,
+		Faults: []Fault{Kill, Pause}, Rounds: 2, Rate: 100, Session: shortestSession, Orders: []int64{0, 300},
 	}
 }
 
@@ -63,6 +63,15 @@ func TestTheProjectorsBenchMeasuresChecksAndLeavesNothing(t *testing.T) {
 	}
 	if v := r.Latency.Check; !v.Clean() || v.Events != int64(3*50+3*300+2*heat+heat*warmUp.Seconds()) {
 		t.Errorf("check of the latency: %+v", v)
+	}
+	for _, g := range r.Growth.Sizes {
+		if v := g.Check; !v.Clean() || v.Applied != c.Events+int64((heat+growthRate)*(c.For+warmUp).Seconds()) || g.Replay.EventsPerSecond <= 0 || g.Bytes <= 0 ||
+			g.HOT <= 0 || g.Latency.Visible.P50 <= 0 {
+			t.Errorf("%d orders: %+v", g.Orders, g)
+		}
+	}
+	if n := len(r.Growth.Sizes); n != len(c.Orders) {
+		t.Errorf("%d sizes", n)
 	}
 	for _, f := range r.Takeover.Faults {
 		// Before the session has ended nobody has the partitions of one that says nothing; half of the time may have gone by

@@ -18,6 +18,9 @@ func (r ProjectorReport) Write(w io.Writer) error {
 	if r.Takeover != nil {
 		lines = append(append(lines, ""), r.Takeover.lines()...)
 	}
+	if r.Growth != nil {
+		lines = append(append(lines, ""), r.Growth.lines()...)
+	}
 	return write(w, lines)
 }
 
@@ -90,4 +93,22 @@ func (r *HandoverReport) lines() []string {
 	}
 	lines = append(lines, faultLines("claimed", rows)...)
 	return append(lines, r.Check.lines("check")...)
+}
+
+func (r *GrowthReport) lines() []string {
+	lines := []string{
+		"growth: the same events into read models that hold orders already: all at once, and then 1,000 a second.",
+		"HOT: of the updates of order_summary, those that touched no index.", "",
+	}
+	t := newTable("orders before", "GB", "events/s", "own s/M", "Postgres s/M", "peak RSS MB", "HOT %", "p50 ms", "p99", "p99.9")
+	for _, g := range r.Sizes {
+		t.row(grouped(g.Orders), fmt.Sprintf("%.2f", float64(g.Bytes)/1e9), grouped(int64(g.Replay.EventsPerSecond)), figure(g.Replay.CPU.Own),
+			figure(g.Replay.CPU.Postgres), count(g.Replay.PeakRSS, 1e6), fmt.Sprintf("%.1f", 100*g.HOT),
+			millis(&g.Latency.Visible.P50), millis(g.Latency.Visible.P99), millis(g.Latency.Visible.P999))
+	}
+	lines = append(append(lines, t.lines()...), "")
+	for _, g := range r.Sizes {
+		lines = append(lines, g.Check.lines("check of "+grouped(g.Orders)+" orders")...)
+	}
+	return lines
 }
