@@ -91,27 +91,33 @@ func (c Projector) Run(ctx context.Context) (report ProjectorReport, err error) 
 	defer func() { err = errors.Join(err, s.close(context.WithoutCancel(ctx))) }()
 	report.Machine = s.machine
 	for _, part := range c.Parts {
-		switch part {
-		case Replays:
-			if report.Replay, err = s.replay(ctx, c); err == nil {
-				report.Void = report.Void || report.Replay.Void
-			}
-		case Delays:
-			if report.Latency, err = s.delay(ctx, c); err == nil {
-				report.Void = report.Void || report.Latency.Void
-			}
-		case Growth:
-			if report.Growth, err = s.growth(ctx, c); err == nil {
-				report.Void = report.Void || report.Growth.Void
-			}
-		case Handovers:
-			if report.Takeover, err = s.handovers(ctx, c); err == nil {
-				report.Void = report.Void || report.Takeover.Void
-			}
-		}
-		if err != nil {
+		if err := report.measure(ctx, s, part, c); err != nil {
 			return report, err
 		}
 	}
 	return report, nil
+}
+
+func (r *ProjectorReport) measure(ctx context.Context, s *servers, part Part, c Projector) (err error) {
+	void := false
+	switch part {
+	case Replays:
+		if r.Replay, err = s.replay(ctx, c); err == nil {
+			void = r.Replay.Void
+		}
+	case Delays:
+		if r.Latency, err = s.delay(ctx, c); err == nil {
+			void = r.Latency.Void
+		}
+	case Handovers:
+		if r.Takeover, err = s.handovers(ctx, c); err == nil {
+			void = r.Takeover.Void
+		}
+	case Growth:
+		if r.Growth, err = s.growth(ctx, c); err == nil {
+			void = r.Growth.Void
+		}
+	}
+	r.Void = r.Void || void
+	return err
 }
