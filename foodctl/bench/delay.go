@@ -34,15 +34,15 @@ func (s *servers) delay(ctx context.Context, c Projector) (*DelayReport, error) 
 	return report, err
 }
 
-func (m *readModel) delays(ctx context.Context, c Projector, report *DelayReport) (err error) {
+func (m *readModel) delays(ctx context.Context, c Projector, report *DelayReport) error {
 	p, err := m.projector("projector", "")
 	if err != nil {
 		return err
 	}
-	if err := p.start(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop(context.WithoutCancel(ctx))) }()
+	return p.running(ctx, func() error { return m.delaysOf(ctx, c, p, report) })
+}
+
+func (m *readModel) delaysOf(ctx context.Context, c Projector, p *projector, report *DelayReport) (err error) {
 	if err := p.ownsAll(ctx, m); err != nil {
 		return err
 	}

@@ -2,13 +2,10 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
 )
 
 // GrowthReport is what a projector needs in read models that hold orders already.
@@ -59,7 +56,11 @@ func (m *readModel) grow(ctx context.Context, c Projector, g *Grown) error {
 	if err := m.settle(ctx); err != nil {
 		return err
 	}
-	if err := m.load(ctx, c, g); err != nil {
+	p, err := m.projector("projector", "")
+	if err != nil {
+		return err
+	}
+	if err := p.running(ctx, func() error { return m.load(ctx, c, p, g) }); err != nil {
 		return err
 	}
 	const look = `
@@ -76,16 +77,8 @@ WHERE schemaname = 'public'
 	return nil
 }
 
-// load lets a projector apply the backlog, and events at a rate behind it.
-func (m *readModel) load(ctx context.Context, c Projector, g *Grown) (err error) {
-	p, err := m.projector("projector", "")
-	if err != nil {
-		return err
-	}
-	if err := p.start(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop(context.WithoutCancel(ctx))) }()
+// load has the projector apply the backlog, and events at a rate behind it.
+func (m *readModel) load(ctx context.Context, c Projector, p *projector, g *Grown) (err error) {
 	if err := p.ownsAny(ctx, m); err != nil {
 		return err
 	}
@@ -94,9 +87,7 @@ func (m *readModel) load(ctx context.Context, c Projector, g *Grown) (err error)
 		return err
 	}
 	g.Replay = w.pass("projector", c.Events, 0)
-	if rss := supervise.Of(p.process.PID()).MaxRSS; rss > 0 {
-		g.Replay.PeakRSS = &rss
-	}
+	g.Replay.PeakRSS = p.peakRSS()
 	if _, err := m.delay(ctx, p, heat, c.For); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
@@ -104,6 +105,23 @@ func (m *readModel) projector(name, postgres string, env ...string) (*projector,
 		"READMODEL_DATABASE_URL="+st.urlAs(st.login, m.name, postgres), "KAFKA_BROKERS="+st.Brokers, "TOPIC="+st.names.Topic,
 		"PROJECTOR_GROUP="+m.group)...)
 	return &projector{p}, err
+}
+
+// running calls do while the projector runs.
+func (p *projector) running(ctx context.Context, do func() error) (err error) {
+	if err := p.start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop(context.WithoutCancel(ctx))) }()
+	return do()
+}
+
+// peakRSS is the most memory that the newest process has had, in bytes; nil where that cannot be known.
+func (p *projector) peakRSS() *int64 {
+	if rss := supervise.Of(p.process.PID()).MaxRSS; rss > 0 {
+		return &rss
+	}
+	return nil
 }
 
 // owns are the partitions that the newest process has claimed. An owner is named host/pid/member.

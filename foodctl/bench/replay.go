@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
-	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
 )
 
 // ReplayReport is what bringing a whole topic into a fresh read model came to.
@@ -173,11 +172,11 @@ func (x *replays) run(ctx context.Context, m *readModel, members int, postgres s
 	if err := m.settle(ctx); err != nil {
 		return r, err
 	}
-	if err := p.start(); err != nil {
-		return r, err
-	}
-	r, err = x.watched(ctx, p, m)
-	if err = errors.Join(err, p.stop(context.WithoutCancel(ctx))); err != nil {
+	err = p.running(ctx, func() (err error) {
+		r, err = x.watched(ctx, p, m)
+		return err
+	})
+	if err != nil {
 		return r, err
 	}
 	r.Members = members
@@ -195,9 +194,7 @@ func (x *replays) watched(ctx context.Context, p *projector, m *readModel) (r Re
 		return r, err
 	}
 	r.Pass = w.pass("projector", x.Events, 0)
-	if rss := supervise.Of(p.process.PID()).MaxRSS; rss > 0 {
-		r.PeakRSS = &rss
-	}
+	r.PeakRSS = p.peakRSS()
 	metrics, err := status.Scrape(ctx, p.url)
 	if err != nil {
 		return r, err

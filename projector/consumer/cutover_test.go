@@ -83,18 +83,25 @@ WHERE NOT granted
 	})
 }
 
+// behind starts a process whose batch waits for a cut-over, to a read model of the first so many events. All else is queued behind it.
+func (r *rig) behind(events []viewtest.Event, made int) (p *process, cutOver func(change string)) {
+	r.Helper()
+	r.publish(events[:first], first)
+	p = r.start(1)
+	r.arrived(events[:first])
+	r.prepare(events[:made])
+	cutOver = r.hold()
+	r.publish(events[first:], len(events))
+	r.waits()
+	return p, cutOver
+}
+
 // What became live is further than what is in hand and queued.
 func TestAWorkerGoesOnInAReadModelThatIsFurther_I8(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
 	events := viewtest.History(41, 20, 1000)
-	r.publish(events[:first], first)
-	p := r.start(1)
-	r.arrived(events[:first])
-	r.prepare(events[:930])
-	cutOver := r.hold()
-	r.publish(events[first:], 950)
-	r.waits()
+	p, cutOver := r.behind(events, 930)
 	cutOver("SELECT 1")
 	r.arrived(events)
 	more := viewtest.History(42, 20, 300)
@@ -110,13 +117,7 @@ func TestAWorkerClaimsAgainUntilItGetsThrough(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
 	events := viewtest.History(43, 20, 400)
-	r.publish(events[:first], first)
-	p := r.start(1)
-	r.arrived(events[:first])
-	r.prepare(events[:first])
-	cutOver := r.hold()
-	r.publish(events[first:], 350)
-	r.waits()
+	p, cutOver := r.behind(events, first)
 	cutOver(`
 CREATE SEQUENCE tries;
 CREATE FUNCTION not_yet() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -140,13 +141,7 @@ func TestAWorkerStopsIfWhatIsLiveIsNotOfItsTopic_I8(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
 	events := viewtest.History(44, 20, 400)
-	r.publish(events[:first], first)
-	p := r.start(1)
-	r.arrived(events[:first])
-	r.prepare(events[:first])
-	cutOver := r.hold()
-	r.publish(events[first:], 350)
-	r.waits()
+	p, cutOver := r.behind(events, first)
 	cutOver(`UPDATE public.projection_offsets SET topic_id = '` + uuid.NewString() + `'`)
 	if got := p.stopped(); !strings.Contains(got, "deleted and made again") {
 		t.Errorf("health: %s", got)

@@ -42,7 +42,7 @@ type Config struct {
 	// Accept cuts over also where the new read model differs from the live one.
 	Accept bool
 
-	// MaxBlocked is the number of orders with dead letters in a partition at most.
+	// MaxBlocked is the number of orders with dead letters in a partition at most, beside those that ever had some in the live one.
 	MaxBlocked int
 
 	Progress io.Writer // for people

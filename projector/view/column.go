@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// column is one column of rows.
+// column takes one column of rows.
 func column[R, C any](rows []R, of func(R) C) array[C] {
 	c := make(array[C], len(rows))
 	for i, r := range rows {
