@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type system struct {
 	open   []checkpoint.Gate
 	db     *pgx.Conn
 	kafka  *kgo.Client
+	logged *testenv.Output // by its relays
 }
 
 func setup(t *testing.T) *system {
@@ -43,7 +45,7 @@ func setup(t *testing.T) *system {
 
 func setupOn(t *testing.T, url, brokers string) *system {
 	t.Helper()
-	s := &system{t: t, limits: defaultLimits(), config: config{
+	s := &system{t: t, limits: defaultLimits(), logged: new(testenv.Output), config: config{
 		DatabaseURL: url, Brokers: strings.Split(brokers, ","),
 		Topic: testenv.Topic(t, brokers, topic.Partitions), Slot: testenv.Name(t), Source: "/orders", MaxRetainedWAL: 1 << 30,
 	}}
@@ -70,7 +72,7 @@ func (s *system) connect() *pgx.Conn {
 // relay is one in this process, which logs to the test.
 func (s *system) relay() *relay {
 	s.t.Helper()
-	r, err := newRelay(s.config, s.limits, s.open, slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})))
+	r, err := newRelay(s.config, s.limits, s.open, slog.New(slog.NewTextHandler(io.MultiWriter(s.t.Output(), s.logged), &slog.HandlerOptions{Level: slog.LevelInfo})))
 	if err != nil {
 		s.t.Fatal(err)
 	}
