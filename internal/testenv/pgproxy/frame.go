@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -76,6 +77,8 @@ func (s *session) startUp(from *bufio.Reader) error {
 		}
 		if code != cancelRequest {
 			message = s.set(message)
+		} else if len(message) < 12 || s.orphaned(int32(number(message[8:]))) { //nolint:gosec // a process id
+			return errors.New("a request to cancel of a client that was cut off")
 		}
 		_, _ = s.server.Write(message)
 		return nil

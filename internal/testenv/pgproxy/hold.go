@@ -111,7 +111,8 @@ func (h *Hold) CutClient() {
 // stop waits for the decision about the exchange, and reports whether it goes on.
 func (h *Hold) stop(s *session, x *Exchange) bool {
 	h.mu.Lock()
-	h.x, h.pid, h.client = x, s.pid.Load(), func() { _ = s.client.Close() }
+	h.x, h.pid = x, s.pid.Load()
+	h.client = func() { s.orphan(h.pid, s.client) }
 	if h.orphan {
 		h.client()
 	}

@@ -2,7 +2,8 @@
 // point that a test has asked for until the test says how it goes on.
 //
 // It promises that all else passes as it came and in its order, and that what a client has sent reaches the server although the
-// client has died since, as over a network. It knows no TLS: it tells clients that the server has none.
+// client has died since, as over a network: of a client that a test has cut off nothing more comes, a request to cancel, which would
+// come on another connection, no more than the rest. It knows no TLS: it tells clients that the server has none.
 package pgproxy
 
 import (
@@ -25,9 +26,10 @@ type Proxy struct {
 	refuse   atomic.Bool
 	count    atomic.Int64 // requests
 
-	mu    sync.Mutex // guards what follows
-	open  map[net.Conn]bool
-	holds []*Hold // those that no exchange has reached yet
+	mu      sync.Mutex // guards what follows
+	open    map[net.Conn]bool
+	holds   []*Hold        // those that no exchange has reached yet
+	orphans map[int32]bool // server processes whose client was cut off
 }
 
 // Setting changes what every client asks for at its start, as idle_in_transaction_session_timeout, by which it lets the server
@@ -42,7 +44,10 @@ func Start(t testing.TB, database string, settings ...Setting) (p *Proxy, throug
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = &Proxy{server: u.Host, settings: make(map[string]string), closed: make(chan struct{}), open: make(map[net.Conn]bool)}
+	p = &Proxy{
+		server: u.Host, settings: make(map[string]string), closed: make(chan struct{}),
+		open: make(map[net.Conn]bool), orphans: make(map[int32]bool),
+	}
 	for _, s := range settings {
 		p.settings[s.Name] = s.Value
 	}
@@ -104,6 +109,20 @@ func (p *Proxy) keep(conns ...net.Conn) {
 	for _, conn := range conns {
 		p.open[conn] = true
 	}
+}
+
+// orphan cuts a server process's client off.
+func (p *Proxy) orphan(pid int32, client net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.orphans[pid] = true // before the client sees it, and asks to cancel what it has sent
+	_ = client.Close()
+}
+
+func (p *Proxy) orphaned(pid int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.orphans[pid]
 }
 
 func (p *Proxy) drop(conn net.Conn) {

@@ -127,7 +127,19 @@ func TestWhatAClientHasSentArrivesWithoutIt(t *testing.T) {
 		t.Error("the client was not cut off")
 	}
 	b.await(h.Reached())
+	if _, err := b.direct.Exec(t.Context(), `BEGIN; LOCK kept IN EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
 	h.Release()
+	for b.number(`SELECT count(*) FROM pg_locks WHERE pid = $1 AND NOT granted`, h.PID()) == 0 { // it is on its way there
+	}
+	// pgx asks so by itself when it is cut off, sooner or later.
+	if err := b.far.PgConn().CancelRequest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.direct.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
 	b.await(h.Done())
 	if n := b.number(`SELECT n FROM kept`); n != 1 {
 		t.Errorf("%d arrived, want 1", n)
