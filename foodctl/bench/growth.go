@@ -44,7 +44,7 @@ func (s *servers) growth(ctx context.Context, c Projector) (*GrowthReport, error
 }
 
 func (m *readModel) grow(ctx context.Context, c Projector, g *Grown) error {
-	m.stage.Progress(fmt.Sprintf("filling: %d orders of the past, %d events", g.Orders, c.Events))
+	m.stage.Progress(fmt.Sprintf("read model of %d orders, %d events", g.Orders, c.Events))
 	began := time.Now()
 	if err := m.age(ctx, g.Orders); err != nil {
 		return fmt.Errorf("orders of the past: %w", err)
@@ -104,8 +104,15 @@ func idAt(at time.Time) (id uuid.UUID) {
 	return id
 }
 
-// Both tables that grow with the orders get as many as there would have been at 10 orders a second, of eight events each. A statement at
-// a time: VACUUM wants to be by itself.
+// past are orders, the oldest first, as they would have come in. Their ids are UUIDv7.
+const past = `
+CREATE TEMPORARY TABLE past AS
+SELECT n, at, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid AS order_id
+FROM generate_series(%d, %d, -1) AS n,
+     LATERAL (SELECT timestamptz '%s' - n * interval '100 ms' AS at, md5(n::text) AS h) AS o`
+
+// Both tables that grow with the orders get as many as there would have been at 10 orders a second, of eight events each. The log of
+// what is written so far is done with behind a checkpoint: that of all of it would need as much of the disk as the tables.
 var age = []string{
 	`
 INSERT INTO order_summary (order_id, customer_id, service, fulfilment, payment, version, total_minor, captured_minor, refunded_minor,
@@ -120,26 +127,25 @@ SELECT order_id, v, md5(n::text || v)::uuid, 'order.accepted.v1', at + v * inter
        '{"promised_at":"2025-12-01T12:00:00Z","note":"as many bytes as an event has in the middle, some hundred"}'
 FROM past, generate_series(1, 8) AS v`,
 	`DROP TABLE past`,
-	`VACUUM (ANALYZE) order_summary, order_timeline`,
+	`CHECKPOINT`,
 }
 
-// past are the orders, the oldest first, as they would have come in. Their ids are UUIDv7.
-const past = `
-CREATE TEMPORARY TABLE past AS
-SELECT n, at, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid AS order_id
-FROM generate_series(%d, 1, -1) AS n,
-     LATERAL (SELECT timestamptz '%s' - n * interval '100 ms' AS at, md5(n::text) AS h) AS o`
+// ageSlice is how many orders are written between two checkpoints: some three gigabytes.
+const ageSlice = 1_000_000
 
 func (m *readModel) age(ctx context.Context, orders int64) error {
-	if _, err := m.conn.Exec(ctx, fmt.Sprintf(past, orders, firstAt.Format(time.RFC3339))); err != nil {
-		return err
-	}
-	for _, statement := range age {
-		if _, err := m.conn.Exec(ctx, statement); err != nil {
-			return err
+	for left := orders; left > 0; left -= ageSlice {
+		newest := max(left-ageSlice, 0) + 1
+		m.stage.Progress(fmt.Sprintf("filling: %d of %d orders of the past", orders-left, orders))
+		slice := append([]string{fmt.Sprintf(past, left, newest, firstAt.Format(time.RFC3339))}, age...)
+		for _, statement := range slice {
+			if _, err := m.conn.Exec(ctx, statement); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	_, err := m.conn.Exec(ctx, `VACUUM (ANALYZE) order_summary, order_timeline`)
+	return err
 }
 
 // forget makes a read model of what has come since, for the audit, which knows nothing of the orders of the past.
