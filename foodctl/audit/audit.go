@@ -27,6 +27,8 @@ type Config struct {
 	Log          *slog.Logger  // progress, at debug level; nil: none
 }
 
+func (c Config) checkpointTopic() string { return c.Topic + ".checkpoint." + c.Slot }
+
 // Run audits the pipeline, which may be at work meanwhile. The verdict is in the report: that the pipeline broke its
 // promise, or that it could not be judged, is no error. An error is returned only if ctx ended before there was a verdict.
 func Run(ctx context.Context, cfg Config) (Report, error) {
@@ -202,13 +204,16 @@ func (a *audit) arrive(ctx context.Context) error {
 	}
 }
 
-// passed reports whether the relay has told Postgres that it needs nothing below the cut's position any more.
+// passed reports whether the relay has published all that was committed below the cut's position.
 func (a *audit) passed(ctx context.Context) (bool, error) {
 	if a.cfg.Slot == "" {
 		return false, nil
 	}
-	s, exists, err := slot(ctx, a.source, a.cfg.Slot)
-	return exists && s.confirmed >= a.report.Source.CutLSN, err
+	if past, err := confirmed(ctx, a.source, a.cfg.Slot, a.report.Source.CutLSN); err != nil || !past {
+		return false, err
+	}
+	busy, err := loading(ctx, a.topic.client, a.cfg)
+	return !busy, err
 }
 
 // readOn reads the topic to where it ends now. When an open transaction holds it back for too long, that is noted as

@@ -68,6 +68,24 @@ func slot(ctx context.Context, db querier, name string) (slotState, bool, error)
 	return s, true, err
 }
 
+// confirmed reports whether the relay has told Postgres that it needs nothing below a position any more.
+func confirmed(ctx context.Context, db querier, name string, at outbox.LSN) (bool, error) {
+	s, exists, err := slot(ctx, db, name)
+	return exists && s.confirmed >= at, err
+}
+
+// loading reports whether the relay is loading the outbox table. Its slot then says nothing of what is published: one that was made anew
+// begins behind all that is still to be loaded. The checkpoint says so before that slot is there, so the slot must be asked first.
+func loading(ctx context.Context, client *kgo.Client, cfg Config) (bool, error) {
+	value, err := lastRecord(ctx, client, cfg.checkpointTopic())
+	if err != nil || value == nil {
+		return false, err
+	}
+	var c checkpoint
+	fault := json.Unmarshal(value, &c) // one that is none is a finding of its own
+	return fault == nil && c.Phase != phaseStreaming, nil
+}
+
 // position is what was observed of the relay's position, in an order in which nothing that moves can make a correct one
 // look wrong: first the topic's end, then what Postgres was told, then the checkpoint, then the end of Postgres's log.
 // Each of them is at most the next one.
@@ -95,7 +113,7 @@ func (a *audit) observe(ctx context.Context) (position, error) {
 		a.undecided("the slot %s does not exist, so nothing new reaches the topic: start the relay; if it ran before, "+
 			"its slot was lost: see relay recover --help", a.cfg.Slot)
 	}
-	value, err := lastRecord(ctx, a.topic.client, a.cfg.Topic+".checkpoint."+a.cfg.Slot)
+	value, err := lastRecord(ctx, a.topic.client, a.cfg.checkpointTopic())
 	if err != nil {
 		return p, err
 	}

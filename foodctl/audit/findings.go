@@ -35,6 +35,16 @@ func (f *findings) add(o Offender) bool {
 	return true
 }
 
+// replace puts other offenders of a kind in the place of those that are listed, and leaves the total as it is.
+func (f *findings) replace(kind Kind, offenders []Offender) {
+	if _, has := f.first[kind]; !has && len(offenders) > 0 {
+		f.kinds = append(f.kinds, kind)
+	}
+	if len(offenders) > 0 || len(f.first[kind]) > 0 {
+		f.first[kind] = offenders
+	}
+}
+
 // remove takes an offender back that was found innocent.
 func (f *findings) remove(kind Kind, id uuid.UUID) {
 	f.total--

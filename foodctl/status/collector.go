@@ -35,12 +35,8 @@ func (c Counts) Arrived() bool { return c.Published == c.Written && c.Applied ==
 // latencyMetric is the projector's histogram of seconds from the order's commit to the read model's.
 const latencyMetric = "projector_end_to_end_latency_seconds"
 
-// window is how far back latencies count. settled is how long after an outbox row's insertion no row with a lower
-// sequence number is expected any more: sequence numbers are given out in another order than transactions commit.
-const (
-	window  = 10 * time.Second
-	settled = 10 * time.Second
-)
+// window is how far back latencies count.
+const window = 10 * time.Second
 
 // Config says where to look.
 type Config struct {
@@ -49,7 +45,8 @@ type Config struct {
 	Brokers      []string
 	Security     kafka.Security
 	Topic        string
-	Projectors   []string // URLs of their metrics
+	Projectors   []string   // URLs of their metrics
+	Observers    []Observer // of what is read in the topic
 }
 
 // Collector reads Counts. It is not safe for concurrent use.
@@ -80,7 +77,7 @@ func Open(ctx context.Context, c Config) (*Collector, error) {
 		orders.Close()
 		return nil, fmt.Errorf("read model's database: %w", err)
 	}
-	tail, err := NewTail(c.Brokers, c.Security, c.Topic)
+	tail, err := NewTail(c.Brokers, c.Security, c.Topic, c.Observers...)
 	if err != nil {
 		orders.Close()
 		readModel.Close()
@@ -100,6 +97,9 @@ func pool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 
 // Run reads the topic until ctx is done.
 func (c *Collector) Run(ctx context.Context) { c.tail.Run(ctx) }
+
+// Tail is what reads the topic.
+func (c *Collector) Tail() *Tail { return c.tail }
 
 // Close ends the connections to the databases.
 func (c *Collector) Close() {

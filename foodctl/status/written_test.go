@@ -54,17 +54,17 @@ func TestWrittenCountsLateCommitsAsLongAsTheyMayCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(12, 2)
-	for i := range w.marks { // time passes
-		w.marks[i].at = w.marks[i].at.Add(-2 * settled)
+	for i := range w.floor.marks { // time passes
+		w.floor.marks[i].at = w.floor.marks[i].at.Add(-2 * settled)
 	}
 	read(12, 2)
-	if w.floor == 0 {
+	if w.counted == 0 {
 		t.Error("old rows are still counted each time")
 	}
 	insert(a, 11, 13)
 	read(15, 2)
 
-	w.floor, w.events, w.orders = w.floor+100, 15, 2 // as if a transaction of those numbers were still open
+	w.floor.number, w.counted, w.events, w.orders = w.counted+100, w.counted+100, 15, 2 // as if a transaction of those numbers were still open
 	insert(a, 14, 16)
 	read(15, 2)
 	n.Published = 18 // which cannot be
@@ -74,11 +74,16 @@ func TestWrittenCountsLateCommitsAsLongAsTheyMayCome(t *testing.T) {
 func TestTheFloorFollowsOldMarksOnly(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	w := written{floor: 1, marks: []mark{{now.Add(-3 * settled), 5}, {now.Add(-settled), 9}, {now, 20}}}
-	if got := w.next(now); got != 9 {
-		t.Errorf("floor %d, want 9", got)
+	var f Floor
+	f.Note(now.Add(-3*settled), 5)
+	f.Note(now.Add(-settled), 9)
+	f.Note(now, 20)
+	for range 2 {
+		if got := f.At(now); got != 9 {
+			t.Errorf("floor %d, want 9", got)
+		}
 	}
-	if got := w.next(now); got != 1 {
-		t.Errorf("without old marks %d, want the floor that there is, 1", got)
+	if got := f.At(now.Add(settled)); got != 20 {
+		t.Errorf("later %d, want 20", got)
 	}
 }
