@@ -19,6 +19,8 @@ type cli struct {
 	Up      upCmd      `cmd:"" help:"Run the whole pipeline on this machine, without Docker."`
 	Verify  verifyCmd  `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
 	Watch   watchCmd   `cmd:"" help:"Show how many events are where, a line a second."`
+	Order   orderCmd   `cmd:"" help:"Follow one order through the system: outbox, log, topic, read model."`
+	Tail    tailCmd    `cmd:"" help:"Follow the topic, a line for each event."`
 	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
 	Bench   benchCmd   `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
