@@ -19,6 +19,10 @@ type cli struct {
 	Up      upCmd      `cmd:"" help:"Run the whole pipeline on this machine, without Docker."`
 	Verify  verifyCmd  `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
 	Watch   watchCmd   `cmd:"" help:"Show how many events are where, a line a second."`
+	Order   orderCmd   `cmd:"" help:"Follow one order through the system: outbox, log, topic, read model."`
+	Tail    tailCmd    `cmd:"" help:"Follow the topic, a line for each event."`
+	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask one of the databases, read-only."`
+	Explain explainCmd `cmd:"" help:"Say where each guarantee is kept, in which code and by which test."`
 	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
 	Bench   benchCmd   `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
@@ -41,12 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ctx, stop := ops.Signals(ctx)
 	defer stop()
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("foodctl"),
-		kong.Description(description),
-		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-	)
+	parser, err := c.parser(stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -59,6 +58,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	parsed.BindTo(stdout, (*io.Writer)(nil))
 	parsed.Bind(log, progressTo(stderr))
 	return parsed.Run()
+}
+
+func (c *cli) parser(stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("foodctl"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	)
 }
 
 type versionCmd struct{}
