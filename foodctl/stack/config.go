@@ -54,6 +54,7 @@ type Config struct {
 	Relays      int // the second and further ones stand by
 	Projectors  int
 	Traffic     Traffic
+	Cables      bool // the relays reach Kafka by proxies on this machine, for Partition; not where Kafka is encrypted
 
 	Progress func(string) // is told what takes long; not nil
 	Notify   func(Change) // is told when a program starts or dies; must not block; not nil

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/cable"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/programs"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 )
@@ -44,6 +45,8 @@ type Stack struct {
 	failed   chan error       // gets the error of each program that cannot be kept running, and Postgres's
 	stopping atomic.Bool
 	watched  chan struct{} // closed when Postgres is gone
+	harm     harm
+	cables   map[string]*cable.Brokers // by relay; empty without Config.Cables
 }
 
 // brokersTimeout is how long given brokers may take to answer.
@@ -54,7 +57,10 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	if err := probe(ctx, c.uses()); err != nil {
 		return nil, err
 	}
-	s := &Stack{config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 3+c.Relays+c.Projectors)}
+	s := &Stack{
+		config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 3+c.Relays+c.Projectors),
+		harm: harm{over: make(chan struct{}), going: make(map[string]bool), rate: c.Traffic.Rate}, cables: make(map[string]*cable.Brokers),
+	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
@@ -224,8 +230,12 @@ const stopGrace = 30 * time.Second
 // Stop stops everything in the order of an event's way, so that nothing new comes in while what is on its way arrives.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
+	s.harm.stop() // what hangs could not drain
 	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query)} {
 		stopAll(stage)
+	}
+	for _, c := range s.cables {
+		c.Close()
 	}
 	if s.dev != nil {
 		s.dev.Close()
