@@ -39,19 +39,44 @@ func running(t *testing.T) *Stack {
 	if os.Getenv("BROKER") == "kafka" {
 		c.Brokers = testenv.Broker(t)
 	}
-	if c.Ports, err = FreePorts(t.Context(), c.Relays, c.Projectors); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Start(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := startOnFreePorts(t, c)
 	t.Cleanup(func() {
+		select {
+		case err := <-s.Failed():
+			t.Error(err)
+		default:
+		}
+		if t.Failed() {
+			for _, p := range s.Relays {
+				log, _ := os.ReadFile(p.Log)
+				t.Logf("log of %s:\n%s", p.Name(), log)
+			}
+		}
 		if err := errors.Join(s.Stop(context.Background()), s.Scrub(context.Background())); err != nil {
 			t.Error(err)
 		}
 	})
 	return s
+}
+
+// startOnFreePorts starts the system, on other ports if somebody takes those that were free.
+func startOnFreePorts(t *testing.T, c Config) *Stack {
+	t.Helper()
+	for range 10 {
+		var err error
+		if c.Ports, err = FreePorts(t.Context(), c.Relays, c.Projectors); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Start(t.Context(), c)
+		if err == nil {
+			return s
+		}
+		if !strings.Contains(err.Error(), "is taken") {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("all free ports are taken before they can be used")
+	return nil
 }
 
 // eventually waits until something is so.

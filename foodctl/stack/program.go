@@ -51,15 +51,18 @@ var refusals = []int{3, 4}
 // grace is how long a program may take to drain.
 const grace = 15 * time.Second
 
-// spec is what the programs have in common.
+// spec is what the programs have in common. A program is one of ours by its name, or another by its path.
 func (s *Stack) spec(name, program string, env func() []string, args ...string) (supervise.Spec, error) {
 	dir, err := s.config.Directory.Sub("log")
 	if err != nil {
 		return supervise.Spec{}, err
 	}
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(s.binaries, program)
+	}
 	return supervise.Spec{
 		Name:  name,
-		Path:  filepath.Join(s.binaries, program),
+		Path:  program,
 		Args:  args,
 		Env:   func() []string { return append(append(Inherited(os.Environ()), "LOG_FORMAT=text"), env()...) },
 		Log:   filepath.Join(dir, name+".log"),
@@ -106,6 +109,11 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 			return err
 		}
 		s.Relays = append(s.Relays, p)
+	}
+	if s.config.Naive {
+		if err := s.startNaive(ctx); err != nil {
+			return err
+		}
 	}
 	for i := range s.config.Projectors {
 		port := s.config.Ports.Projector + i

@@ -28,6 +28,7 @@ import (
 type Stack struct {
 	OrderService *Program
 	Relays       []*Program
+	Publisher    *Program // the naive one; nil but with Config.Naive
 	Projectors   []*Program
 	Query        *Program // projector serve
 	Topic        broker.Topic
@@ -58,7 +59,7 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{
-		config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 3+c.Relays+c.Projectors),
+		config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 4+c.Relays+c.Projectors),
 		harm: harm{over: make(chan struct{}), going: make(map[string]bool), rate: c.Traffic.Rate}, cables: make(map[string]*cable.Brokers),
 	}
 	if err := s.start(ctx); err != nil {
@@ -206,7 +207,7 @@ func (s *Stack) Postgres() string {
 
 // Programs are all programs, in the order in which an event meets them.
 func (s *Stack) Programs() []*Program {
-	return slices.Concat(programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query))
+	return slices.Concat(programsOf(s.OrderService), s.Relays, programsOf(s.Publisher), s.Projectors, programsOf(s.Query))
 }
 
 // Failed yields an error for each program that cannot be kept running, and for a Postgres that is gone.
@@ -231,7 +232,7 @@ const stopGrace = 30 * time.Second
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.harm.stop() // what hangs could not drain
-	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query)} {
+	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, programsOf(s.Publisher), s.Projectors, programsOf(s.Query)} {
 		stopAll(stage)
 	}
 	for _, c := range s.cables {
