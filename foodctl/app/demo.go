@@ -106,8 +106,8 @@ type partitionCmd struct {
 // Help is what `foodctl demo partition --help` says beside the flags.
 func (partitionCmd) Help() string {
 	return `Runs a system of its own, as demo kill does, with a proxy between each relay and Kafka. While orders flow, the proxy of
-the relay that publishes lets nothing through for a while: connections stay open, requests and answers are lost in
-silence, and orders go on being taken. Then it lets through again, what was held back first. Then the traffic stops,
+the relay that publishes lets nothing through for a while: connections stay open, requests and answers are held back in
+silence, and orders go on being taken. Then everything passes again, what was held back first. Then the traffic stops,
 everything arrives, and the audit judges.
 
 A cut that nobody feels proves nothing. So the trial counts those in which publishing stood still while more events were

@@ -45,7 +45,7 @@ func TestDemoKillHolds(t *testing.T) {
 
 func TestDemoPauseMakesAnotherRelayTakeOverTheOnes(t *testing.T) {
 	t.Parallel()
-	p := demo(t, "pause", "--times=1", "--every=100ms")
+	p := demo(t, "pause", "--times=1", "--every=100ms", "--for=15s") // Postgres may be slow to give up
 	if got := p.until("the pauses", func(l line) bool { return l.Pauses > 0 }); got.Takeovers != 1 {
 		t.Errorf("%d takeovers, want 1", got.Takeovers)
 	}
@@ -65,7 +65,7 @@ func TestDemoPauseThatNobodyFeelsFailsTheOnes(t *testing.T) {
 
 func TestDemoPartitionLetsEventsWaitTheOnes(t *testing.T) {
 	t.Parallel()
-	p := demo(t, "partition", "--times=1", "--every=100ms", "--for=5s")
+	p := demo(t, "partition", "--times=1", "--every=100ms", "--for=12s") // time for two readings, however slow
 	if got := p.until("the cuts", func(l line) bool { return l.Cuts > 0 }); got.Stood != 1 || got.Pending == 0 {
 		t.Errorf("publishing stood still in %d cuts, with %d events waiting: want 1, and some", got.Stood, got.Pending)
 	}

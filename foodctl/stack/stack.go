@@ -50,8 +50,11 @@ type Stack struct {
 	cables   map[string]*cable.Brokers // by relay; empty without Config.Cables
 }
 
-// brokersTimeout is how long given brokers may take to answer.
-const brokersTimeout = 15 * time.Second
+// How long given brokers may take to answer, and to have made the topic. Those that answer are there, and may be slow.
+const (
+	brokersTimeout = 15 * time.Second
+	topicTimeout   = time.Minute
+)
 
 // Start starts everything, in the order in which one thing needs another. If it fails, nothing is left running.
 func Start(ctx context.Context, c Config) (*Stack, error) {
@@ -146,13 +149,15 @@ func (s *Stack) startBroker(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, brokersTimeout)
+	answering, cancel := context.WithTimeout(ctx, brokersTimeout)
 	defer cancel()
-	client, err := broker.Connect(ctx, s.Brokers())
+	client, err := broker.Connect(answering, s.Brokers())
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	ctx, cancel = context.WithTimeout(ctx, topicTimeout)
+	defer cancel()
 	s.Topic, err = broker.Ensure(ctx, client, s.config.Names.Topic, 0)
 	return err
 }
