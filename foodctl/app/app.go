@@ -29,6 +29,8 @@ type cli struct {
 	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`
 	Certs   certsCmd   `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	NaivePublisher naivePublisherCmd `cmd:"" hidden:"" help:"Publish the outbox as one writes it first; for demo naive alone."`
 }
 
 const description = `Run, break and check the food order pipeline.
@@ -65,6 +67,7 @@ func (c *cli) parser(stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Name("foodctl"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
+		kong.Vars{"relays": "1", "shortest": shortestCut.String()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	)
 }

@@ -2,34 +2,29 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
-	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 type demoCmd struct {
-	Kill killCmd `cmd:"" help:"kill -9 the relay again and again while orders flow, then audit."`
+	Kill      killCmd      `cmd:"" help:"kill -9 the relay again and again while orders flow, then audit."`
+	Pause     pauseCmd     `cmd:"" set:"relays=2" help:"Stop the relay for longer than another needs to take over, let it go on, again and again, then audit."`
+	Partition partitionCmd `cmd:"" set:"relays=2" help:"Cut the relay off from Kafka again and again while orders flow, then audit."`
+	Naive     naiveCmd     `cmd:"" help:"The same kills with a publisher as one writes it first, in the relay's place: the audit finds its duplicates."`
 }
 
 type killCmd struct {
-	serverFlags
-	sizeFlags
+	trialFlags
+	relayFlags
 
-	Rate  float64       `help:"Orders per second; 0: as fast as it can (${default})." env:"RATE" default:"50" placeholder:"N"`
 	Times int           `help:"How many kills (${default})." env:"FOODCTL_TIMES" default:"20" placeholder:"N"`
 	Every time.Duration `help:"Time from one kill to the next; longer if the victim is not back yet (${default})." env:"FOODCTL_EVERY" default:"1s" placeholder:"D"`
 	All   bool          `help:"Kill projectors and orderservice, too." env:"FOODCTL_ALL"`
-	Keep  bool          `help:"Leave the trial's directory, databases and topics when it is over. A failed trial leaves them anyway." env:"FOODCTL_KEEP"`
-	JSON  bool          `help:"Write an object per line instead of text." env:"FOODCTL_JSON" name:"json"`
 }
 
 // Help is what `foodctl demo kill --help` says beside the flags.
@@ -46,86 +41,95 @@ Exit code: 0 the audit holds; 1 it does not, or no fault was felt; 2 undecided.`
 
 // Run runs the trial.
 func (c *killCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) error {
-	if err := c.check(); err != nil {
+	if err := errors.Join(c.trialFlags.check(), c.relayFlags.check()); err != nil {
 		return err
 	}
-	if c.Times < 1 || c.Every <= 0 || c.Rate < 0 {
-		return errors.New("--times must be at least 1, --every above 0, and --rate not below 0")
+	if c.Times < 1 || c.Every <= 0 {
+		return errors.New("--times must be at least 1, and --every above 0")
 	}
-	config, err := c.config(ctx)
-	if err != nil {
-		return err
-	}
-	style := status.StyleOf(out, c.JSON)
-	screen := status.NewScreen(out, style)
-	s, err := openSession(ctx, config, screen, style, log)
-	if err != nil {
-		return errors.Join(err, config.Directory.Remove())
-	}
-	screen.Text(fmt.Sprintf("a system of its own: %s, brokers %s, topic %s, logs in %s/log; %d kills, one every %s",
-		s.Postgres(), s.Brokers(), config.Names.Topic, config.Directory.Path, c.Times, c.Every))
-	err = c.trial(ctx, s)
-	return errors.Join(err, c.close(context.WithoutCancel(ctx), s, config.Directory, err == nil))
+	return trial{
+		flags: c.trialFlags, system: stack.Config{Relays: c.Relays},
+		plan:  fmt.Sprintf("%d kills, one every %s", c.Times, c.Every),
+		begin: func(s *session) ordeal { return newKiller(s, c) },
+	}.run(ctx, out, log)
 }
 
-// config is a system that no other knows of.
-func (c *killCmd) config(ctx context.Context) (stack.Config, error) {
-	ports, err := stack.FreePorts(ctx, c.Relays, c.Projectors)
-	if err != nil {
-		return stack.Config{}, err
-	}
-	path, err := os.MkdirTemp("", "foodctl-demo-")
-	if err != nil {
-		return stack.Config{}, err
-	}
-	// MkdirTemp shuts others out, and Postgres may have to run as another user.
-	if err := os.Chmod(path, 0o755); err != nil { // what is secret in it has its own mode
-		return stack.Config{}, err
-	}
-	dir, err := stack.OpenDirectory(path)
-	if err != nil {
-		return stack.Config{}, err
-	}
-	return stack.Config{
-		Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: ports,
-		Names: stack.ScratchNames("demo_" + strings.ToLower(rand.Text()[:8])), Relays: c.Relays, Projectors: c.Projectors,
-		Traffic: stack.Traffic{Rate: c.Rate, Seed: c.Seed, Writers: c.Writers},
-	}, nil
+type pauseCmd struct {
+	trialFlags
+	relayFlags
+
+	Times int           `help:"How many pauses (${default})." env:"FOODCTL_TIMES" default:"4" placeholder:"N"`
+	Every time.Duration `help:"Time from the end of one pause to the next (${default})." env:"FOODCTL_EVERY" default:"2s" placeholder:"D"`
+	For   time.Duration `help:"How long a pause lasts. Postgres gives up on a relay that says nothing after 5 s, and only then another can take over (${default})." env:"FOODCTL_FOR" default:"8s" placeholder:"D"`
 }
 
-// close stops the system and removes it, unless there is something to look at.
-func (c *killCmd) close(ctx context.Context, s *session, dir *stack.Directory, good bool) error {
-	if err := s.close(ctx); err != nil {
-		return err
-	}
-	if c.Keep || !good {
-		s.screen.Notice("left to look at: %s; databases %s and %s, topic %s", dir.Path, s.names.OrdersDB, s.names.ReadModelDB, s.names.Topic)
-		return dir.Close()
-	}
-	return errors.Join(s.Scrub(ctx), dir.Remove())
+// Help is what `foodctl demo pause --help` says beside the flags.
+func (pauseCmd) Help() string {
+	return `Runs a system of its own, as demo kill does. While orders flow, the relay that publishes gets SIGSTOP in the middle of a
+transaction. Another takes over. Then the first gets SIGCONT: it wakes with a transaction half sent, and believes that
+it is still the one that publishes. What it had begun must not be committed. Then the traffic stops, everything arrives,
+and the audit judges.
+
+A pause that nobody feels proves nothing. So the trial counts the takeovers after which the woken relay gave way, and
+fails if there was none.
+
+Exit code: 0 the audit holds; 1 it does not, or no fault was felt; 2 undecided.`
 }
 
-// trial kills, drains and judges.
-func (c *killCmd) trial(ctx context.Context, s *session) error {
-	flowing := func(context.Context) bool { return s.counts.Applied > 0 }
-	if err := s.watch(ctx, flowing); err != nil {
+// Run runs the trial.
+func (c *pauseCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) error {
+	if err := errors.Join(c.trialFlags.check(), c.relayFlags.check()); err != nil {
 		return err
 	}
-	k := newKiller(s, c)
-	if err := k.run(ctx); err != nil {
+	if c.Times < 1 || c.Every <= 0 || c.For <= 0 {
+		return errors.New("--times must be at least 1, and --every and --for above 0")
+	}
+	if c.Relays < 2 {
+		return fmt.Errorf("--relays %d: nobody could take over from one that is paused: give 2", c.Relays)
+	}
+	return trial{
+		flags: c.trialFlags, system: stack.Config{Relays: c.Relays},
+		plan:  fmt.Sprintf("%d pauses of %s, %s apart", c.Times, c.For, c.Every),
+		begin: func(s *session) ordeal { return &pauser{session: s, c: c} },
+	}.run(ctx, out, log)
+}
+
+type partitionCmd struct {
+	trialFlags
+	relayFlags
+
+	Times int           `help:"How many cuts (${default})." env:"FOODCTL_TIMES" default:"4" placeholder:"N"`
+	Every time.Duration `help:"Time from one recovery to the next cut (${default})." env:"FOODCTL_EVERY" default:"2s" placeholder:"D"`
+	For   time.Duration `help:"How long a cut lasts, at least ${shortest}. After half a minute or so the relay gives up, and another takes over (${default})." env:"FOODCTL_FOR" default:"8s" placeholder:"D"`
+}
+
+// Help is what `foodctl demo partition --help` says beside the flags.
+func (partitionCmd) Help() string {
+	return `Runs a system of its own, as demo kill does, with a proxy between each relay and Kafka. While orders flow, the proxy of
+the relay that publishes lets nothing through for a while: connections stay open, requests and answers are held back in
+silence, and orders go on being taken. Then everything passes again, what was held back first. Then the traffic stops,
+everything arrives, and the audit judges.
+
+A cut that nobody feels proves nothing. So the trial counts those in which publishing stood still while more events were
+written, and fails if there was none.
+
+Exit code: 0 the audit holds; 1 it does not, or no fault was felt; 2 undecided.`
+}
+
+// shortestCut is how long a cut must last for two readings of the status to fall into it.
+const shortestCut = 3 * time.Second
+
+// Run runs the trial.
+func (c *partitionCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) error {
+	if err := errors.Join(c.trialFlags.check(), c.relayFlags.check()); err != nil {
 		return err
 	}
-	arrived, err := s.drain(ctx, patience)
-	if err != nil {
-		return err
+	if c.Times < 1 || c.Every <= 0 || c.For < shortestCut {
+		return fmt.Errorf("--times must be at least 1, --every above 0, and --for at least %s", shortestCut)
 	}
-	s.screen.Status(s.counts)
-	s.screen.End()
-	if ctx.Err() != nil {
-		return &ops.ExitError{Code: 2, Err: errors.New("stopped before the audit")}
-	}
-	if !arrived {
-		s.screen.Notice("not everything has arrived; the audit will say what has not")
-	}
-	return k.judge(ctx)
+	return trial{
+		flags: c.trialFlags, system: stack.Config{Relays: c.Relays, Cables: true},
+		plan:  fmt.Sprintf("%d cuts of %s, %s apart", c.Times, c.For, c.Every),
+		begin: func(s *session) ordeal { return &cutter{session: s, c: c} },
+	}.run(ctx, out, log)
 }

@@ -17,20 +17,28 @@ type serverFlags struct {
 	Brokers     string `help:"Kafka brokers to use (4.0 or newer), comma-separated. Default: a dev broker in memory." env:"KAFKA_BROKERS" placeholder:"HOST:PORT,..."`
 }
 
-// sizeFlags say how much of everything there is.
+// sizeFlags say how much there is of everything but relays.
 type sizeFlags struct {
 	Projectors int    `help:"Projector processes; they share the topic's three partitions (${default})." env:"FOODCTL_PROJECTORS" default:"2" placeholder:"N"`
-	Relays     int    `help:"Relay processes; all but one stand by (${default})." env:"FOODCTL_RELAYS" default:"1" placeholder:"N"`
 	Writers    int    `help:"Orders that are worked on at once at rate 0. Default: orderservice's own." env:"WRITERS" placeholder:"N"`
 	Seed       uint64 `help:"Seed of the generated orders, and of what demo kill kills. Default: orderservice's own." env:"SEED" placeholder:"N"`
 }
 
 // check refuses sizes that make no sense.
 func (f sizeFlags) check() error {
-	switch {
-	case f.Projectors < 1 || f.Projectors > 3:
+	if f.Projectors < 1 || f.Projectors > 3 {
 		return fmt.Errorf("--projectors %d: give 1 to 3, the topic has three partitions", f.Projectors)
-	case f.Relays < 1 || f.Relays > 2:
+	}
+	return nil
+}
+
+// relayFlags say how many relays there are: by themselves as many as the variable relays says.
+type relayFlags struct {
+	Relays int `help:"Relay processes; all but one stand by (${default})." env:"FOODCTL_RELAYS" default:"${relays}" placeholder:"N"`
+}
+
+func (f relayFlags) check() error {
+	if f.Relays < 1 || f.Relays > 2 {
 		return fmt.Errorf("--relays %d: give 1, or 2 for one that stands by", f.Relays)
 	}
 	return nil

@@ -2,15 +2,14 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
@@ -26,56 +25,24 @@ type killer struct {
 	all   bool
 	dice  *rand.Rand
 
-	transactions *broker.Transactions
-
-	kills map[string]int
+	kills kills
 	// reread adds up what each killed process of a relay had dropped as known already. What it dropped after its last
 	// scrape is not in it, so the true number may be higher.
-	reread map[string]float64
+	reread float64
+	felt   bool // written by toll
 }
-
-// rereadMetric counts, in one process of the relay, the source transactions that came again after a restart.
-const rereadMetric = "relay_recovered_transactions_skipped_total"
 
 func newKiller(s *session, c *killCmd) *killer {
 	return &killer{session: s, times: c.Times, every: c.Every, all: c.All, dice: rand.New(rand.NewPCG(c.Seed, 0)), // repeatable
-		kills: make(map[string]int), reread: make(map[string]float64)}
+		kills: make(kills)}
 }
 
-// run kills as often as it is to, with the status running on.
-func (k *killer) run(ctx context.Context) (err error) {
-	if k.transactions, err = broker.OpenTransactions(ctx, k.Brokers()); err != nil {
+func (k *killer) strike(ctx context.Context) error {
+	transactions, err := broker.OpenTransactions(ctx, k.Brokers())
+	if err != nil {
 		return err
 	}
-	defer k.transactions.Close()
-	killing, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- k.killAll(killing) }()
-	watching := k.watch(ctx, func(context.Context) bool {
-		select {
-		case err = <-ended:
-			return true
-		default:
-			return false
-		}
-	})
-	if watching != nil {
-		stop()
-		return errors.Join(watching, ignoreCancel(<-ended))
-	}
-	return err
-}
-
-// ignoreCancel drops the error of having been told to stop.
-func ignoreCancel(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
-func (k *killer) killAll(ctx context.Context) error {
+	defer transactions.Close()
 	next := time.Now()
 	for i := range k.times {
 		victim := k.victim(i)
@@ -91,11 +58,13 @@ func (k *killer) killAll(ctx context.Context) error {
 		if err := k.await(ctx, victim, working); err != nil {
 			return err
 		}
-		k.reread[victim.Name()] += k.scrape(ctx, victim) // its counters go with it
-		if fourth > 1 && slices.Contains(k.Relays, victim) {
-			k.awaitTransaction(ctx)
+		if slices.Contains(k.Relays, victim) {
+			k.reread += k.scrape(ctx, victim) // its counters go with it
+			if fourth > 1 {
+				k.awaitTransaction(ctx, transactions)
+			}
 		}
-		if err := k.kill(victim); err != nil {
+		if err := k.kills.kill(k.session, victim); err != nil {
 			return err
 		}
 		next = next.Add(k.every)
@@ -117,11 +86,11 @@ func (k *killer) victim(i int) *stack.Program {
 const comeback = 60 * time.Second
 
 // await waits until the program's process is there and, if it is to be at work, until it says that it is ready.
-func (k *killer) await(ctx context.Context, p *stack.Program, working bool) error {
+func (s *session) await(ctx context.Context, p *stack.Program, working bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, comeback, fmt.Errorf("%s was not back %s after it was killed; its log is %s", p.Name(), comeback, p.Log))
 	defer cancel()
 	for p.Pid() == 0 || (working && !status.Ready(ctx, p.URL)) {
-		if err := ops.Sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := s.soon(ctx); err != nil {
 			return err
 		}
 	}
@@ -129,79 +98,62 @@ func (k *killer) await(ctx context.Context, p *stack.Program, working bool) erro
 }
 
 // awaitTransaction waits, not for long, until the relay has a transaction open.
-func (k *killer) awaitTransaction(ctx context.Context) {
+func (s *session) awaitTransaction(ctx context.Context, t *broker.Transactions) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	k.transactions.Await(ctx, "."+k.names.Slot)
+	t.Await(ctx, "."+s.names.Slot)
 }
 
-func (k *killer) kill(p *stack.Program) error {
-	pid, err := p.Signal(syscall.SIGKILL)
-	if err != nil {
-		return fmt.Errorf("kill %s: %w", p.Name(), err)
-	}
-	k.kills[p.Name()]++
-	k.screen.Notice("kill -9 %d (%s)", pid, p.Name())
-	return nil
-}
-
-// scrape reads what a relay has dropped as known, 0 if it is none or does not answer.
-func (k *killer) scrape(ctx context.Context, p *stack.Program) float64 {
-	if !slices.Contains(k.Relays, p) {
-		return 0
-	}
-	m, err := status.Scrape(ctx, p.URL)
+// scrape reads what a relay has dropped as known, 0 if it does not answer.
+func (k *killer) scrape(ctx context.Context, relay *stack.Program) float64 {
+	m, err := status.Scrape(ctx, relay.URL)
 	if err != nil {
 		return 0
 	}
 	return m.Sum(rereadMetric)
 }
 
-// felt is what the faults came to.
-type felt struct {
-	Kills               map[string]int `json:"kills"`
-	AbortedTransactions int64          `json:"aborted_transactions"`
-	AbortedRecords      int64          `json:"aborted_records"`
-	Reread              int64          `json:"source_transactions_reread"`
-}
+// kills counts them by program.
+type kills map[string]int
 
-// judge counts what was felt, and audits.
-func (k *killer) judge(ctx context.Context) error {
-	aborted, err := broker.CountAborted(ctx, k.Brokers(), k.names.Topic)
+// kill kills a program and tells of it.
+func (k kills) kill(s *session, p *stack.Program) error {
+	pid, err := s.Kill(p.Name())
 	if err != nil {
 		return err
 	}
-	f := felt{Kills: k.kills, AbortedTransactions: aborted.Transactions, AbortedRecords: aborted.Records}
-	for _, p := range k.Relays {
-		f.Reread += int64(k.reread[p.Name()] + k.scrape(ctx, p))
-	}
-	k.screen.Object(f)
-	k.screen.Text(f.String())
-	report, err := k.audit(ctx)
-	if err != nil {
-		return err
-	}
-	if err := k.show(report); err != nil {
-		return err
-	}
-	if f.AbortedTransactions+f.Reread == 0 {
-		return &ops.ExitError{Code: 1, Err: errors.New("no kill was felt: no Kafka transaction was broken off and nothing was read again, " +
-			"so this proves nothing; try more --times or a higher --rate")}
-	}
+	k[p.Name()]++
+	s.screen.Notice("kill -9 %d (%s)", pid, p.Name())
 	return nil
 }
 
-// String is a few lines.
-func (f felt) String() string {
-	var b strings.Builder
+// String is a line.
+func (k kills) String() string {
 	total := 0
 	var each []string
-	for _, name := range slices.Sorted(maps.Keys(f.Kills)) {
-		total += f.Kills[name]
-		each = append(each, fmt.Sprintf("%s %d", name, f.Kills[name]))
+	for _, name := range slices.Sorted(maps.Keys(k)) {
+		total += k[name]
+		each = append(each, fmt.Sprintf("%s %d", name, k[name]))
 	}
-	fmt.Fprintf(&b, "%d kills: %s\n", total, strings.Join(each, ", "))
-	fmt.Fprintf(&b, "%d Kafka transactions broken off, with %d records that no read_committed reader saw\n", f.AbortedTransactions, f.AbortedRecords)
-	fmt.Fprintf(&b, "%d source transactions read again after a restart, and dropped as already published\n", f.Reread)
-	return b.String()
+	return fmt.Sprintf("%d kills: %s\n", total, strings.Join(each, ", "))
+}
+
+// killToll is what the kills came to.
+type killToll struct {
+	Kills kills `json:"kills"`
+	toll
+}
+
+// String is a few lines.
+func (t killToll) String() string { return t.Kills.String() + t.toll.String() }
+
+func (k *killer) toll(ctx context.Context) (fmt.Stringer, error) {
+	t, err := k.takeToll(ctx, k.reread)
+	k.felt = t.AbortedTransactions+t.Reread > 0
+	return killToll{k.kills, t}, err
+}
+
+func (k *killer) judge(r audit.Report) error {
+	return proven(r, k.felt, "no kill was felt: no Kafka transaction was broken off and nothing was read again, "+
+		"so this proves nothing; try more --times or a higher --rate")
 }

@@ -44,6 +44,13 @@ type line struct {
 	Verdict audit.Verdict `json:"verdict"`
 	Orders  any           `json:"orders"`
 	Kills   any           `json:"kills"`
+
+	Pauses    int          `json:"pauses"`
+	Takeovers int          `json:"takeovers"`
+	Cuts      int          `json:"cuts"`
+	Stood     int          `json:"stood_still"`
+	Pending   int64        `json:"most_pending"`
+	Counts    audit.Counts `json:"counts"`
 }
 
 // foodctl starts the built program, with the others beside it.

@@ -33,7 +33,9 @@ func relaysOf(programs []*stack.Program) *relays {
 func (r *relays) look(ctx context.Context) string {
 	active := ""
 	for i, url := range r.urls {
-		if m, err := status.Scrape(ctx, url); err == nil && m.Is("relay_role", "role", "active") {
+		m, err := status.Scrape(ctx, url)
+		// Two say it for a moment when one wakes that was paused. It is not the one that was found publishing since.
+		if err == nil && m.Is("relay_role", "role", "active") && (active == "" || r.names[i] == r.active) {
 			active = r.names[i]
 		}
 	}

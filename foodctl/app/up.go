@@ -16,6 +16,7 @@ import (
 type upCmd struct {
 	serverFlags
 	sizeFlags
+	relayFlags
 	portFlags
 
 	Rate     float64       `help:"Orders per second; 0: as fast as it can (${default})." env:"RATE" default:"10" placeholder:"N"`
@@ -44,7 +45,7 @@ The status line counts events: written to the outbox, published in the topic, ap
 
 // Run runs the system until Ctrl-C or its limit.
 func (c *upCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) (err error) {
-	if err := c.check(); err != nil {
+	if err := errors.Join(c.sizeFlags.check(), c.relayFlags.check()); err != nil {
 		return err
 	}
 	dir, err := c.directory(ctx)
@@ -144,7 +145,10 @@ func (c *upCmd) conclude(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.show(report)
+	if err := s.show(report); err != nil {
+		return err
+	}
+	return verdictError(report.Verdict)
 }
 
 // leave lets what is on its way arrive, for as long as it moves.

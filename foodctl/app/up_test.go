@@ -109,16 +109,3 @@ func TestInterruptLetsEverythingArriveAndStopsAll(t *testing.T) {
 	}
 	gone(t, pids)
 }
-
-func TestDemoKillHolds(t *testing.T) {
-	t.Parallel()
-	p := foodctl(t, "demo", "kill", "--json", "--times=6", "--every=300ms", "--all", "--rate=200")
-	p.until("the kills", func(l line) bool { return l.Kills != nil })
-	if got := p.verdict(); got != audit.Holds {
-		t.Errorf("verdict %s, want %s", got, audit.Holds)
-	}
-	// Whether so few kills are felt is chance.
-	if code := p.exit(); code != 0 && !strings.Contains(p.stderr.String(), "no kill was felt") {
-		t.Errorf("exit code %d: %s", code, p.stderr.String())
-	}
-}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/cable"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
@@ -104,8 +105,8 @@ type pair struct {
 	fault  Fault
 	flow   *traffic
 
-	gates   [2]*gate // their cables, for Cut
-	proxies []*proxy
+	gates   [2]*cable.Gate // their cables, for Cut
+	proxies []*cable.Proxy
 }
 
 // takeover measures one fault, again and again, while events flow.
@@ -147,13 +148,13 @@ func (p *pair) begin(ctx context.Context, s *servers, w *wiring) (err error) {
 	for i, role := range []string{active, standby} {
 		var postgres, kafka string // of the servers themselves
 		if p.fault == Cut {
-			p.gates[i] = newGate()
-			proxies, err := w.cable(ctx, i, s.admin.Host, p.gates[i])
+			p.gates[i] = cable.NewGate()
+			proxies, err := w.proxies(ctx, i, s.admin.Host, p.gates[i])
 			p.proxies = append(p.proxies, proxies...)
 			if err != nil {
 				return err
 			}
-			postgres, kafka = proxies[0].address(), proxies[1].address()
+			postgres, kafka = proxies[0].Address(), proxies[1].Address()
 		}
 		if p.relays[i], err = s.relay(fmt.Sprintf("%s-relay-%d", p.fault, i+1), postgres, kafka); err != nil {
 			return err
@@ -171,14 +172,14 @@ func (p *pair) begin(ctx context.Context, s *servers, w *wiring) (err error) {
 func (p *pair) end(ctx context.Context) (err error) {
 	for i, r := range p.relays {
 		if p.gates[i] != nil {
-			p.gates[i].mend()
+			p.gates[i].Mend()
 		}
 		if r != nil {
 			err = errors.Join(err, r.stop(ctx))
 		}
 	}
 	for _, proxy := range p.proxies {
-		proxy.close()
+		proxy.Close()
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/cable"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafkaserver"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
@@ -20,7 +21,7 @@ func (p *pair) strike(i int) error {
 	case Pause:
 		return p.relays[i].process.Signal(syscall.SIGSTOP)
 	case Cut:
-		p.gates[i].cut()
+		p.gates[i].Cut()
 		return nil
 	}
 	return fmt.Errorf("unknown fault %q", p.fault)
@@ -35,7 +36,7 @@ func (p *pair) mend(i int) error {
 	case Pause:
 		return p.relays[i].process.Signal(syscall.SIGCONT)
 	case Cut:
-		p.gates[i].mend()
+		p.gates[i].Mend()
 		return nil
 	}
 	return fmt.Errorf("unknown fault %q", p.fault)
@@ -74,15 +75,15 @@ func newWiring() (*wiring, error) {
 
 func loopback(port int) string { return net.JoinHostPort(stack.Host, strconv.Itoa(port)) }
 
-// cable starts a relay's proxies, to Postgres and to Kafka, on one gate. It returns those that run, also with an error.
-func (w *wiring) cable(ctx context.Context, relay int, postgres string, g *gate) ([]*proxy, error) {
-	first, err := startProxy(ctx, 0, postgres, g)
+// proxies starts a relay's proxies, to Postgres and to Kafka, on one gate. It returns those that run, also with an error.
+func (w *wiring) proxies(ctx context.Context, relay int, postgres string, g *cable.Gate) ([]*cable.Proxy, error) {
+	first, err := cable.Start(ctx, 0, postgres, g)
 	if err != nil {
 		return nil, err
 	}
-	second, err := startProxy(ctx, w.ports[relay].proxy, loopback(w.ports[relay].listener), g)
+	second, err := cable.Start(ctx, w.ports[relay].proxy, loopback(w.ports[relay].listener), g)
 	if err != nil {
-		return []*proxy{first}, err
+		return []*cable.Proxy{first}, err
 	}
-	return []*proxy{first, second}, nil
+	return []*cable.Proxy{first, second}, nil
 }

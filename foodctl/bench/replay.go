@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/cable"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 )
 
@@ -140,16 +141,16 @@ func (x *replays) record(ctx context.Context) (err error) {
 	if x.admin.Port() == "" {
 		target = net.JoinHostPort(x.admin.Hostname(), "5432")
 	}
-	p, err := startTap(ctx, target, func() io.Writer { return &tap{to: x.recording} })
+	p, err := cable.StartTap(ctx, target, func() io.Writer { return &tap{to: x.recording} })
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	if x.WarmUp, err = x.run(ctx, x.recorded, 1, p.address()); err != nil {
+	defer p.Close()
+	if x.WarmUp, err = x.run(ctx, x.recorded, 1, p.Address()); err != nil {
 		return err
 	}
 	x.Void = x.WarmUp.Void
-	p.close() // all that was said has been seen
+	p.Close() // all that was said has been seen
 	return x.recording.done()
 }
 

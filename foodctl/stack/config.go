@@ -51,9 +51,11 @@ type Config struct {
 	Brokers     string     // comma-separated addresses; empty: the dev broker
 	Ports       Ports
 	Names       Names
-	Relays      int // the second and further ones stand by
+	Relays      int  // the second and further ones stand by
+	Naive       bool // a naive publisher takes the relays' place, of which there must be none; see package naive
 	Projectors  int
 	Traffic     Traffic
+	Cables      bool // the relays reach Kafka by proxies on this machine, for Partition; not where Kafka is encrypted
 
 	Progress func(string) // is told what takes long; not nil
 	Notify   func(Change) // is told when a program starts or dies; must not block; not nil

@@ -51,15 +51,18 @@ var refusals = []int{3, 4}
 // grace is how long a program may take to drain.
 const grace = 15 * time.Second
 
-// spec is what the programs have in common.
+// spec is what the programs have in common. A program is one of ours by its name, or another by its path.
 func (s *Stack) spec(name, program string, env func() []string, args ...string) (supervise.Spec, error) {
 	dir, err := s.config.Directory.Sub("log")
 	if err != nil {
 		return supervise.Spec{}, err
 	}
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(s.binaries, program)
+	}
 	return supervise.Spec{
 		Name:  name,
-		Path:  filepath.Join(s.binaries, program),
+		Path:  program,
 		Args:  args,
 		Env:   func() []string { return append(append(Inherited(os.Environ()), "LOG_FORMAT=text"), env()...) },
 		Log:   filepath.Join(dir, name+".log"),
@@ -97,11 +100,20 @@ func (s *Stack) run(ctx context.Context, name, program string, port int, env fun
 func (s *Stack) startPrograms(ctx context.Context) error {
 	for i := range s.config.Relays {
 		port := s.config.Ports.Relay + i
-		p, err := s.run(ctx, relayName(i), "relay", port, always(s.relayEnv(port)), "run")
+		brokers, err := s.wire(ctx, relayName(i))
+		if err != nil {
+			return err
+		}
+		p, err := s.run(ctx, relayName(i), "relay", port, always(s.relayEnv(port, brokers)), "run")
 		if err != nil {
 			return err
 		}
 		s.Relays = append(s.Relays, p)
+	}
+	if s.config.Naive {
+		if err := s.startNaive(ctx); err != nil {
+			return err
+		}
 	}
 	for i := range s.config.Projectors {
 		port := s.config.Ports.Projector + i
@@ -121,10 +133,10 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 
 func always(env []string) func() []string { return func() []string { return env } }
 
-func (s *Stack) relayEnv(port int) []string {
+func (s *Stack) relayEnv(port int, brokers string) []string {
 	return []string{
 		"ORDERS_DATABASE_URL=" + s.server.urlAs(s.logins.relay, s.config.Names.OrdersDB),
-		"KAFKA_BROKERS=" + s.Brokers(),
+		"KAFKA_BROKERS=" + brokers,
 		"TOPIC=" + s.config.Names.Topic,
 		"RELAY_SLOT=" + s.config.Names.Slot,
 		"RELAY_LISTEN=" + address(port),
@@ -156,7 +168,7 @@ func (s *Stack) orderserviceEnv() []string {
 		"ORDERS_DATABASE_URL=" + s.server.urlAs(s.logins.writer, s.config.Names.OrdersDB),
 		"ORDERSERVICE_LISTEN=" + address(s.config.Ports.OrderService),
 		"GENERATE=" + strconv.FormatBool(!t.Off),
-		"RATE=" + strconv.FormatFloat(t.Rate, 'f', -1, 64),
+		"RATE=" + strconv.FormatFloat(s.rate(), 'f', -1, 64),
 		"ORDERS=" + strconv.FormatInt(t.Orders, 10),
 		"RUN=" + s.name, // so that a limit holds over its restarts
 	}
@@ -171,7 +183,7 @@ func (s *Stack) orderserviceEnv() []string {
 
 // recover runs `relay recover` to its end.
 func (s *Stack) recover(ctx context.Context, reason string) error {
-	spec, err := s.spec("relay", "relay", always(s.relayEnv(s.config.Ports.Relay)), "recover", "--reason", reason)
+	spec, err := s.spec("relay", "relay", always(s.relayEnv(s.config.Ports.Relay, s.Brokers())), "recover", "--reason", reason)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/cable"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/programs"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/pgserver"
 )
@@ -27,6 +28,7 @@ import (
 type Stack struct {
 	OrderService *Program
 	Relays       []*Program
+	Publisher    *Program // the naive one; nil but with Config.Naive
 	Projectors   []*Program
 	Query        *Program // projector serve
 	Topic        broker.Topic
@@ -44,17 +46,25 @@ type Stack struct {
 	failed   chan error       // gets the error of each program that cannot be kept running, and Postgres's
 	stopping atomic.Bool
 	watched  chan struct{} // closed when Postgres is gone
+	harm     harm
+	cables   map[string]*cable.Brokers // by relay; empty without Config.Cables
 }
 
-// brokersTimeout is how long given brokers may take to answer.
-const brokersTimeout = 15 * time.Second
+// How long given brokers may take to answer, and to have made the topic. Those that answer are there, and may be slow.
+const (
+	brokersTimeout = 15 * time.Second
+	topicTimeout   = time.Minute
+)
 
 // Start starts everything, in the order in which one thing needs another. If it fails, nothing is left running.
 func Start(ctx context.Context, c Config) (*Stack, error) {
 	if err := probe(ctx, c.uses()); err != nil {
 		return nil, err
 	}
-	s := &Stack{config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 3+c.Relays+c.Projectors)}
+	s := &Stack{
+		config: c, name: "foodctl-" + rand.Text()[:10], logins: newLogins(c.Names.Login), failed: make(chan error, 4+c.Relays+c.Projectors),
+		harm: harm{over: make(chan struct{}), going: make(map[string]bool), rate: c.Traffic.Rate}, cables: make(map[string]*cable.Brokers),
+	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
@@ -139,13 +149,15 @@ func (s *Stack) startBroker(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, brokersTimeout)
+	answering, cancel := context.WithTimeout(ctx, brokersTimeout)
 	defer cancel()
-	client, err := broker.Connect(ctx, s.Brokers())
+	client, err := broker.Connect(answering, s.Brokers())
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	ctx, cancel = context.WithTimeout(ctx, topicTimeout)
+	defer cancel()
 	s.Topic, err = broker.Ensure(ctx, client, s.config.Names.Topic, 0)
 	return err
 }
@@ -200,7 +212,7 @@ func (s *Stack) Postgres() string {
 
 // Programs are all programs, in the order in which an event meets them.
 func (s *Stack) Programs() []*Program {
-	return slices.Concat(programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query))
+	return slices.Concat(programsOf(s.OrderService), s.Relays, programsOf(s.Publisher), s.Projectors, programsOf(s.Query))
 }
 
 // Failed yields an error for each program that cannot be kept running, and for a Postgres that is gone.
@@ -224,8 +236,12 @@ const stopGrace = 30 * time.Second
 // Stop stops everything in the order of an event's way, so that nothing new comes in while what is on its way arrives.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, s.Projectors, programsOf(s.Query)} {
+	s.harm.stop() // what hangs could not drain
+	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, programsOf(s.Publisher), s.Projectors, programsOf(s.Query)} {
 		stopAll(stage)
+	}
+	for _, c := range s.cables {
+		c.Close()
 	}
 	if s.dev != nil {
 		s.dev.Close()

@@ -58,6 +58,18 @@ func (m Metrics) Count(name string) (n uint64) {
 	return n
 }
 
+// Value is the counter's series with this label, 0 if there is none.
+func (m Metrics) Value(name, label, value string) float64 {
+	for _, metric := range m[name].GetMetric() {
+		for _, l := range metric.GetLabel() {
+			if l.GetName() == label && l.GetValue() == value {
+				return metric.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
 // Is says whether the series of a gauge with this label is 1.
 func (m Metrics) Is(name, label, value string) bool {
 	for _, metric := range m[name].GetMetric() {

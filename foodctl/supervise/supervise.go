@@ -58,16 +58,17 @@ type Program struct {
 	spec    Spec
 	notify  func(Event)
 	started chan struct{} // closed when the first process runs
+	again   chan struct{} // holds one when the process is to be ended and started again
 
 	// mu guards what follows.
 	mu      sync.Mutex
-	process *child.Process // nil while none runs
+	process *child.Process // nil while none runs, and from when it is being stopped
 	past    Usage          // of the processes that have ended
 }
 
 // New makes a program that is not yet running. Notify is called from Run's goroutine and must not block.
 func New(spec Spec, notify func(Event)) *Program {
-	return &Program{spec: spec, notify: notify, started: make(chan struct{})}
+	return &Program{spec: spec, notify: notify, started: make(chan struct{}), again: make(chan struct{}, 1)}
 }
 
 // Name is the name in the Spec.
@@ -82,12 +83,16 @@ func (p *Program) Run(ctx context.Context) error {
 	var r record
 	for ctx.Err() == nil {
 		began := time.Now()
-		end, err := p.once(ctx)
+		end, asked, err := p.once(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.spec.Name, err)
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // that is how it is to end
+		}
+		if asked {
+			p.notify(Event{Name: p.spec.Name, Pid: end.Pid(), Reason: "as it was asked to"})
+			continue
 		}
 		r.add(end.Exited(), time.Since(began))
 		detail := LastLine(p.spec.Log)
@@ -130,32 +135,45 @@ func backoff(quick int) time.Duration {
 	return d/2 + rand.N(d/2+1) // jitter, not a secret
 }
 
-// once runs the program to its end and says how it ended. An error means that it could not be started.
-func (p *Program) once(ctx context.Context) (*os.ProcessState, error) {
+// once runs the program to its end and says how it ended, and whether Restart asked for it. An error means that it could
+// not be started.
+func (p *Program) once(ctx context.Context) (end *os.ProcessState, asked bool, err error) {
+	select {
+	case <-p.again: // this start is the one; asked for later than here, what the environment is made of may be too old
+	default:
+	}
 	log, err := os.OpenFile(p.spec.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer log.Close()
 	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx // stop ends it, SIGTERM first
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.spec.Env(), log, log
 	process, err := child.Start(cmd, syscall.SIGKILL)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	p.notify(Event{Name: p.spec.Name, Pid: process.PID(), Up: true, Again: p.begin(process)})
 	select {
 	case <-process.Done():
+	case <-p.again:
+		asked = true
+		p.stop(process)
 	case <-ctx.Done():
 		p.stop(process)
 	}
 	p.end(cmd.ProcessState)
-	return cmd.ProcessState, nil
+	return cmd.ProcessState, asked, nil
 }
 
-// stop returns when the process is gone, which it sees to.
+// stop returns when the process is gone, which it sees to. From its beginning Signal reaches the process no more: a
+// SIGSTOP would keep it from ending.
 func (p *Program) stop(process *child.Process) {
-	if p.spec.Grace > 0 && process.Signal(syscall.SIGTERM) == nil {
+	p.mu.Lock()
+	p.process = nil
+	p.mu.Unlock()
+	// A paused one would not hear of its end.
+	if p.spec.Grace > 0 && errors.Join(process.Signal(syscall.SIGTERM), process.Signal(syscall.SIGCONT)) == nil {
 		grace := time.NewTimer(p.spec.Grace)
 		defer grace.Stop()
 		select {
@@ -186,7 +204,16 @@ func (p *Program) end(s *os.ProcessState) {
 	p.past.Starts++
 }
 
-// ErrNotRunning is returned for a signal to a program that is down at the moment.
+// Restart ends the running process as Run does at its end, and starts another, whose environment is asked for after this
+// call. It does not wait for either. A program that is down starts anyway.
+func (p *Program) Restart() {
+	select {
+	case p.again <- struct{}{}:
+	default: // one that was asked for before, and has not begun
+	}
+}
+
+// ErrNotRunning is returned for a signal to a program that is down at the moment, or being stopped.
 var ErrNotRunning = errors.New("not running")
 
 // Signal sends a signal to the running process and returns its pid.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ type program struct {
 	events chan supervise.Event
 	result chan error
 	stop   context.CancelFunc
+	asked  atomic.Int32 // times that its environment was asked for
 }
 
 func start(t *testing.T, script string, grace time.Duration) *program {
@@ -31,7 +33,8 @@ func start(t *testing.T, script string, grace time.Duration) *program {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &program{events: make(chan supervise.Event, 100), result: make(chan error, 1), stop: cancel}
 	spec := supervise.Spec{
-		Name: "script", Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ,
+		Name: "script", Path: "/bin/sh", Args: []string{"-c", script},
+		Env: func() []string { p.asked.Add(1); return os.Environ() },
 		Log: filepath.Join(t.TempDir(), "log"), Grace: grace, Final: []int{3},
 	}
 	p.Program = supervise.New(spec, func(e supervise.Event) { p.events <- e })
@@ -144,6 +147,43 @@ func TestStopKillsAProgramThatDoesNotFinish(t *testing.T) {
 	}
 	if _, err := p.Signal(syscall.SIGKILL); !errors.Is(err, supervise.ErrNotRunning) {
 		t.Errorf("signal to a stopped program: %v, want ErrNotRunning", err)
+	}
+}
+
+func TestStopEndsAPausedProgramInOrder(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "finished")
+	p := start(t, "trap 'touch "+file+"; exit 0' TERM; touch "+file+".ready; while :; do sleep 0.01; done", time.Hour)
+	awaitFile(t, file+".ready")
+	if _, err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	if err := p.end(t); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the program was not let finish: %v", err)
+	}
+}
+
+func TestARestartAsksForTheEnvironmentAgainAndIsNoFault(t *testing.T) {
+	t.Parallel()
+	p := start(t, "trap 'exit 0' TERM; while :; do sleep 0.01; done", time.Minute)
+	first := p.next(t)
+	for range 2 * 5 { // more often than a program may end by itself
+		p.Restart()
+		if ended := p.next(t); ended.Up || ended.Pid != first.Pid || ended.Backoff != 0 {
+			t.Fatalf("event %+v: want the end of %d, and no pause", ended, first.Pid)
+		}
+		back := p.next(t)
+		if !back.Up || !back.Again || back.Pid == first.Pid {
+			t.Fatalf("event %+v: want another start", back)
+		}
+		first = back
+	}
+	if got := p.asked.Load(); got != 11 {
+		t.Errorf("the environment was asked for %d times, want 11", got)
 	}
 }
 

@@ -1,4 +1,4 @@
-package bench
+package cable
 
 import (
 	"errors"
@@ -50,13 +50,13 @@ func say(c net.Conn, within time.Duration) error {
 
 func TestACutHoldsEverythingAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	g := newGate()
-	p, err := startProxy(t.Context(), 0, echo(t), g)
+	g := NewGate()
+	p, err := Start(t.Context(), 0, echo(t), g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
-	c, err := net.Dial("tcp", p.address())
+	defer p.Close()
+	c, err := net.Dial("tcp", p.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,16 +64,16 @@ func TestACutHoldsEverythingAndLosesNothing(t *testing.T) {
 	if err := say(c, time.Minute); err != nil {
 		t.Fatalf("before the cut: %v", err)
 	}
-	g.cut()
+	g.Cut()
 	if err := say(c, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("during the cut: %v, want silence", err)
 	}
-	late, err := net.Dial("tcp", p.address())
+	late, err := net.Dial("tcp", p.Address())
 	if err != nil {
 		t.Fatalf("a new connection during the cut: %v", err)
 	}
 	defer late.Close()
-	g.mend()
+	g.Mend()
 	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -88,12 +88,12 @@ func TestACutHoldsEverythingAndLosesNothing(t *testing.T) {
 
 func TestAProxyThatIsClosedDuringACutEnds(t *testing.T) {
 	t.Parallel()
-	g := newGate()
-	p, err := startProxy(t.Context(), 0, echo(t), g)
+	g := NewGate()
+	p, err := Start(t.Context(), 0, echo(t), g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := net.Dial("tcp", p.address())
+	c, err := net.Dial("tcp", p.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,8 +101,8 @@ func TestAProxyThatIsClosedDuringACutEnds(t *testing.T) {
 	if err := say(c, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	g.cut()
-	p.close() // or the test does not end
+	g.Cut()
+	p.Close() // or the test does not end
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection lives")
 	}
