@@ -23,6 +23,7 @@ type cli struct {
 	Tail    tailCmd    `cmd:"" help:"Follow the topic, a line for each event."`
 	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask one of the databases, read-only."`
 	Explain explainCmd `cmd:"" help:"Say where each guarantee is kept, in which code and by which test."`
+	Console consoleCmd `cmd:"" help:"Serve the live page of a running system."`
 	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
 	Bench   benchCmd   `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`

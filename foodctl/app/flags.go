@@ -46,6 +46,7 @@ func (f relayFlags) check() error {
 
 // portFlags say where everything listens, on the loopback address.
 type portFlags struct {
+	ConsolePort      int `help:"Port of the live page (${default})." env:"FOODCTL_CONSOLE_PORT" default:"7480" placeholder:"PORT" group:"Ports"`
 	OrderservicePort int `help:"Port of orderservice's API (${default})." env:"FOODCTL_ORDERSERVICE_PORT" default:"7481" placeholder:"PORT" group:"Ports"`
 	RelayPort        int `help:"Port of the relay's metrics; a second relay takes the next (${default})." env:"FOODCTL_RELAY_PORT" default:"7482" placeholder:"PORT" group:"Ports"`
 	ProjectorPort    int `help:"Port of the first projector's metrics; others take the next ones (${default})." env:"FOODCTL_PROJECTOR_PORT" default:"7484" placeholder:"PORT" group:"Ports"`
@@ -57,7 +58,7 @@ type portFlags struct {
 func (p portFlags) ports() stack.Ports {
 	return stack.Ports{
 		OrderService: p.OrderservicePort, Relay: p.RelayPort, Projector: p.ProjectorPort, Postgres: p.PostgresPort,
-		Broker: p.BrokerPort, Query: p.QueryPort,
+		Broker: p.BrokerPort, Query: p.QueryPort, Console: p.ConsolePort,
 	}
 }
 

@@ -203,5 +203,6 @@ func place(t *testing.T) (dir string, flags []string, ports stack.Ports) {
 		fmt.Sprintf("--orderservice-port=%d", ports.OrderService), fmt.Sprintf("--relay-port=%d", ports.Relay),
 		fmt.Sprintf("--projector-port=%d", ports.Projector), fmt.Sprintf("--postgres-port=%d", ports.Postgres),
 		fmt.Sprintf("--broker-port=%d", ports.Broker), fmt.Sprintf("--query-port=%d", ports.Query),
+		fmt.Sprintf("--console-port=%d", ports.Console),
 	}, ports
 }

@@ -2,12 +2,17 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"strconv"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -23,6 +28,7 @@ type upCmd struct {
 	Topic    string        `help:"Topic of the events (${default})." env:"TOPIC" default:"food-orders" placeholder:"NAME"`
 	Orders   int64         `help:"Stop after so many orders, wait until all their events have arrived, audit, and exit 0 if it holds, 1 if not, 2 if undecided." env:"ORDERS" placeholder:"N"`
 	Duration time.Duration `help:"The same after so long." env:"FOODCTL_DURATION" placeholder:"D"`
+	Chaos    bool          `name:"allow-chaos" help:"Let things be broken from the live page, with a token: kill, pause, cut off, another rate." env:"FOODCTL_ALLOW_CHAOS"`
 	DataDir  string        `help:"Directory for Postgres's data and the logs. Default: .foodpipeline in the repository." env:"FOODCTL_DIR" type:"path" placeholder:"DIR"`
 	Reset    bool          `help:"Wipe the data directory first. Only one that foodctl made; nothing on given servers." env:"FOODCTL_RESET"`
 	JSON     bool          `help:"Write an object per line instead of text." env:"FOODCTL_JSON" name:"json"`
@@ -59,9 +65,43 @@ func (c *upCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) (err e
 	if err != nil {
 		return err
 	}
-	screen.Text(banner(s, c, dir))
-	err = c.watch(ctx, s)
+	token := ""
+	if c.Chaos {
+		token = rand.Text()
+	}
+	page, err := c.page(ctx, s, token, log)
+	if err == nil {
+		screen.Text(banner(s, c, dir, token))
+		err = errors.Join(c.watch(ctx, s), page.close())
+	}
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+}
+
+// page serves the live page of the system. With a token things can be broken from it.
+func (c *upCmd) page(ctx context.Context, s *session, token string, log *slog.Logger) (*page, error) {
+	cfg := console.Config{
+		OrdersURL: s.OrdersURL(), ReadModelURL: s.ReadModelURL(), Brokers: broker.Seeds(s.Brokers()), Topic: s.names.Topic, Slot: s.names.Slot,
+		API: s.OrderService.URL, Relays: listed(s.Relays), Projectors: listed(s.Projectors), Log: log,
+	}
+	if token != "" {
+		cfg.Breaker, cfg.Token = s.Stack, token
+		for _, p := range s.Programs() {
+			cfg.Targets = append(cfg.Targets, p.Name())
+		}
+	}
+	listener, err := ops.Listen(ctx, net.JoinHostPort(stack.Host, strconv.Itoa(c.ConsolePort)))
+	if err != nil {
+		return nil, err
+	}
+	return openPage(ctx, cfg, listener)
+}
+
+func listed(programs []*stack.Program) []console.Program {
+	list := make([]console.Program, len(programs))
+	for i, p := range programs {
+		list[i] = console.Program{Name: p.Name(), URL: p.URL, PID: p.Pid}
+	}
+	return list
 }
 
 func (c *upCmd) directory(ctx context.Context) (*stack.Directory, error) {
@@ -89,7 +129,7 @@ func (c *upCmd) config(dir *stack.Directory) stack.Config {
 	names.Topic = c.Topic
 	return stack.Config{
 		Directory: dir, DatabaseURL: c.DatabaseURL, Brokers: c.Brokers, Ports: c.ports(), Names: names,
-		Relays: c.Relays, Projectors: c.Projectors,
+		Relays: c.Relays, Projectors: c.Projectors, Cables: c.Chaos,
 		Traffic: stack.Traffic{Rate: c.Rate, Orders: c.Orders, Seed: c.Seed, Writers: c.Writers},
 	}
 }

@@ -47,6 +47,7 @@ type Running struct {
 	Compared    int64     // of them, with their rows: those that came since Began
 	Unpublished int64     // rows that are not in the topic
 	Oldest      time.Time // when the oldest of those happened; zero: there is none
+	OldestSeq   int64     // its sequence number
 
 	Duplicates, Missing, Extra, OutOfOrder, Mismatched int64 // as Counts has them
 

@@ -91,15 +91,17 @@ func (c *Continuous) unpublished(ctx context.Context, tail *status.Tail) error {
 	n, first := tail.Lacks(&c.cut.due, 1)
 	more, next := tail.Lacks(&c.cut.later, 1)
 	var oldest time.Time
+	var seq int64
 	if first = append(first, next...); len(first) > 0 {
-		err := c.db.QueryRow(ctx, `SELECT occurred_at FROM outbox WHERE seq = $1`, first[0]).Scan(&oldest)
+		seq = first[0]
+		err := c.db.QueryRow(ctx, `SELECT occurred_at FROM outbox WHERE seq = $1`, seq).Scan(&oldest)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("the oldest row that is not published: %w", err)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.count.Unpublished, c.count.Oldest = n+more, oldest
+	c.count.Unpublished, c.count.Oldest, c.count.OldestSeq = n+more, oldest, seq
 	return nil
 }
 

@@ -40,34 +40,37 @@ func CountAborted(ctx context.Context, brokers, topic string) (Aborted, error) {
 		}
 	})
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
-	count := newCount()
+	count := NewCount()
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err0(); err != nil {
 			return Aborted{}, fmt.Errorf("read topic %s: %w", topic, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			count.add(r)
+			count.Add(r)
 			if end, reading := left[r.Partition]; reading && r.Offset+1 >= end {
 				delete(left, r.Partition)
 			}
 		})
 	}
-	return count.total(), nil
+	return count.Total(), nil
 }
 
-// count follows the transactions of a topic. A producer has at most one open at a time.
-type count struct {
+// Count follows the transactions of a topic, record by record. A producer has at most one open at a time. A reader that reads committed
+// gets the markers of all of them, and no aborted record: for such a one Records stays 0.
+type Count struct {
 	open    map[[2]int64]int64           // records of the open transaction, by partition and producer
 	markers map[[2]int64]map[int32]int64 // abort markers by producer and its epoch, by partition: one each per transaction
 	records int64
 }
 
-func newCount() *count {
-	return &count{open: make(map[[2]int64]int64), markers: make(map[[2]int64]map[int32]int64)}
+// NewCount counts from nothing.
+func NewCount() *Count {
+	return &Count{open: make(map[[2]int64]int64), markers: make(map[[2]int64]map[int32]int64)}
 }
 
-func (c *count) add(r *kgo.Record) {
+// Add takes in a record or a marker, in the order of their offsets within a partition.
+func (c *Count) Add(r *kgo.Record) {
 	producer := [2]int64{int64(r.Partition), r.ProducerID}
 	if !r.Attrs.IsControl() {
 		c.open[producer]++
@@ -89,7 +92,8 @@ func aborts(r *kgo.Record) bool {
 	return len(r.Key) >= 4 && binary.BigEndian.Uint16(r.Key[2:]) == 0
 }
 
-func (c *count) total() Aborted {
+// Total is what was counted so far.
+func (c *Count) Total() Aborted {
 	a := Aborted{Records: c.records}
 	for _, partitions := range c.markers {
 		var most int64 // a transaction leaves a marker in each partition that it wrote to

@@ -14,7 +14,7 @@ const (
 	Mismatch  State = "mismatch"   // the continuous audit has found what must not be
 	Blind     State = "blind"      // a place that has to be asked does not answer
 	RelayDown State = "relay_down" // nobody publishes; what is written is safe in the outbox
-	TookOver  State = "took_over"  // another relay publishes than before, since a moment
+	TookOver  State = "took_over"  // another relay publishes than before, or the same one came back, since a moment
 	Draining  State = "draining"   // more is on its way than a moment's traffic
 	InSync    State = "in_sync"
 	Starting  State = "starting" // the topic is still being read to where it ended when the console began
@@ -129,7 +129,8 @@ type Order struct {
 	Version   int64      `json:"version"`
 	Written   time.Time  `json:"written"`             // its commit in Postgres
 	Published *time.Time `json:"published,omitempty"` // when a read_committed reader, the console, got it
-	Applied   *time.Time `json:"applied,omitempty"`   // when the read model was seen to have it
+	Applied   *time.Time `json:"applied,omitempty"`   // when the read model was seen to get it, if somebody looked then
+	Done      bool       `json:"done"`                // the read model has it
 	Partition int32      `json:"partition"`
 	Offset    int64      `json:"offset"` // -1: not published
 }
@@ -140,6 +141,8 @@ type Relay struct {
 	Up   bool   `json:"up"`
 	Role string `json:"role"` // "active", "standby", "paused", "starting"; "" if it does not answer
 	PID  int    `json:"pid,omitempty"`
+
+	started float64 // when its process began, in seconds since 1970; 0: not known
 }
 
 // Member is who has a partition in the read model.

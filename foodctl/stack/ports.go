@@ -13,7 +13,7 @@ import (
 // Host is where everything that foodctl starts listens: this machine alone.
 const Host = "127.0.0.1"
 
-// Ports of what foodctl starts. Relays and projectors take as many in a row as there are of them.
+// Ports of what foodctl starts, its own page among them. Relays and projectors take as many in a row as there are of them.
 type Ports struct {
 	OrderService int
 	Relay        int
@@ -21,6 +21,7 @@ type Ports struct {
 	Query        int
 	Postgres     int
 	Broker       int
+	Console      int // 0: none is served
 }
 
 // use is a port that is about to be taken.
@@ -45,6 +46,9 @@ func (c *Config) uses() []use {
 	}
 	if c.Brokers == "" {
 		u = append(u, use{c.Ports.Broker, "the dev broker", "--broker-port"})
+	}
+	if c.Ports.Console != 0 {
+		u = append(u, use{c.Ports.Console, "the live page", "--console-port"})
 	}
 	return u
 }
@@ -79,12 +83,12 @@ func free(ctx context.Context, port int) error {
 
 // FreePorts finds ports that nobody listens on at the moment.
 func FreePorts(ctx context.Context, relays, projectors int) (Ports, error) {
-	relay, err := freeRun(ctx, relays+projectors+4)
+	relay, err := freeRun(ctx, relays+projectors+5)
 	if err != nil {
 		return Ports{}, err
 	}
 	next := relay + relays + projectors
-	return Ports{Relay: relay, Projector: relay + relays, OrderService: next, Postgres: next + 1, Broker: next + 2, Query: next + 3}, nil
+	return Ports{Relay: relay, Projector: relay + relays, OrderService: next, Postgres: next + 1, Broker: next + 2, Query: next + 3, Console: next + 4}, nil
 }
 
 // Where freeRun looks: below the ports that systems give to outgoing connections, which come and go at any moment.

@@ -62,6 +62,9 @@ func NewTail(brokers []string, security kafka.Security, name string, observers .
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // or a partition that ends in a marker would never be read to its end
+		// What comes within a tenth of a second is read, and looked up, at once: every transaction by itself would be most of the work.
+		kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.FetchMinBytes(1<<20),
 	)...)
 	if err != nil {
 		return nil, err

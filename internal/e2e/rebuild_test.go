@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/supervise"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 )
@@ -48,8 +49,16 @@ func (p *pipeline) rebuild(rate int, events, step int64, kills int) {
 	if killed == 0 {
 		p.Fatal("the rebuild was done before the first kill: the test does not test it")
 	}
-	p.until("the rebuild is done", r.over)
-	p.Logf("%d events were there at its end, %v after its beginning; the last of its runs said:\n%s", p.written(), time.Since(began).Round(100*time.Millisecond), r.out.String())
+	var memory int64
+	p.until("the rebuild is done", func() bool {
+		memory = max(memory, supervise.Of(r.PID()).MaxRSS)
+		return r.over()
+	})
+	p.Logf("%d events were there at its end, %v after its beginning; the last of its runs took %d MB at most and said:\n%s",
+		p.written(), time.Since(began).Round(100*time.Millisecond), memory/1e6, r.out.String())
+	if memory > rebuildMemory {
+		p.Errorf("the rebuild took %d MB of memory, want %d at most", memory/1e6, rebuildMemory/1e6)
+	}
 	if err := r.Wait(); err != nil || !strings.Contains(r.out.String(), "they are equal") {
 		p.Fatalf("rebuild: %v", err)
 	}
@@ -62,6 +71,9 @@ func (p *pipeline) rebuild(rate int, events, step int64, kills int) {
 		p.Errorf("%d events came to the new read model twice", got)
 	}
 }
+
+// rebuildMemory is what a rebuild may take, however much it rebuilds: some more than the limit that it sets itself.
+const rebuildMemory int64 = 256 << 20
 
 // rebuilding is a rebuild that runs.
 type rebuilding struct {

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
+)
+
+type consoleCmd struct {
+	systemFlags `embed:""`
+
+	Listen     string   `help:"Address of the page (${default})." env:"CONSOLE_LISTEN" default:"127.0.0.1:7480" placeholder:"HOST:PORT"`
+	Slot       string   `help:"The relay's replication slot (${default})." env:"RELAY_SLOT" default:"food_orders" placeholder:"NAME"`
+	API        string   `name:"orderservice" help:"Where orderservice listens (${default}); empty: it is not asked." env:"FOODCTL_ORDERSERVICE_AT" default:"127.0.0.1:7481" placeholder:"HOST:PORT"`
+	Relays     []string `help:"Where the relays listen (${default})." env:"FOODCTL_RELAYS_AT" default:"127.0.0.1:7482" placeholder:"[NAME=]HOST:PORT,..."`
+	Projectors []string `help:"Where the projectors listen (${default})." env:"FOODCTL_PROJECTORS_AT" default:"127.0.0.1:7484,127.0.0.1:7485" placeholder:"HOST:PORT,..."`
+}
+
+// Help is what `foodctl console --help` says beside the flags.
+func (consoleCmd) Help() string {
+	return `Serves one page that shows the outbox drain: where the events are, what is on its way, who publishes, and a continuous audit of
+the topic. It asks the databases and the brokers itself, so that it goes on whatever is killed, and only reads.
+
+"foodctl up" serves it too, and with --allow-chaos lets things be broken from it.`
+}
+
+// Run serves the page until ctx ends.
+func (c *consoleCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) error {
+	orders, readModel, err := c.databases(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := console.Config{
+		OrdersURL: orders, ReadModelURL: readModel, Brokers: broker.Seeds(c.Brokers), Security: c.Security, Topic: c.Topic, Slot: c.Slot,
+		Relays: named(c.Relays), Projectors: named(c.Projectors), Log: log,
+	}
+	if c.API != "" {
+		cfg.API = "http://" + c.API
+	}
+	listener, err := ops.Listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	page, err := openPage(ctx, cfg, listener)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(out, "the page is at http://%s\n", listener.Addr()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return page.close()
+}
+
+// named are programs by their addresses, or by the names that stand before those.
+func named(addresses []string) []console.Program {
+	programs := make([]console.Program, len(addresses))
+	for i, a := range addresses {
+		name, address := nameOf(a)
+		programs[i] = console.Program{Name: name, URL: "http://" + address}
+	}
+	return programs
+}
+
+// nameOf splits NAME=HOST:PORT; an address without a name is its own.
+func nameOf(s string) (name, address string) {
+	if name, address, has := strings.Cut(s, "="); has {
+		return name, address
+	}
+	return s, s
+}
+
+// page is a console that is served.
+type page struct {
+	URL string
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	err     error // of serving; to be read when running is over
+}
+
+// openPage serves a console on the listener, which it closes. The caller must close it.
+func openPage(ctx context.Context, cfg console.Config, listener net.Listener) (*page, error) {
+	c, err := console.Open(ctx, cfg)
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	p := &page{URL: "http://" + listener.Addr().String()}
+	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx)) // it shows what is on its way until it is closed
+	p.running.Go(func() {
+		defer c.Close()
+		c.Run(ctx)
+	})
+	p.running.Go(func() { p.err = ops.ServeOn(ctx, listener, c.Handler(ops.Registry())) })
+	return p, nil
+}
+
+// close ends the page's streams and stops serving.
+func (p *page) close() error {
+	p.stop()
+	p.running.Wait()
+	return p.err
+}

@@ -1,0 +1,66 @@
+package console
+
+import (
+	"context"
+	"sync"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+)
+
+// relayWatch remembers what relays have said of themselves.
+type relayWatch struct {
+	active  string  // who published at the last look; "" for nobody
+	last    string  // who published last
+	started float64 // when that one's process began
+
+	dropped map[string]float64 // by name: source transactions that processes which are gone had dropped as published already
+	newest  map[string]float64 // by name: what the running one says
+}
+
+// Metrics of the relay.
+const (
+	roleMetric    = "relay_role"
+	droppedMetric = "relay_recovered_transactions_skipped_total"
+	startedMetric = "process_start_time_seconds"
+)
+
+var roles = []string{"active", "standby", "paused", "starting"}
+
+// look asks all relays at once. What they have dropped is added up over their lives, as far as it was seen.
+func (w *relayWatch) look(ctx context.Context, programs []Program) (relays []Relay, dropped int64) {
+	if w.newest == nil {
+		w.dropped, w.newest = make(map[string]float64), make(map[string]float64)
+	}
+	relays = make([]Relay, len(programs))
+	skipped := make([]float64, len(programs))
+	var asking sync.WaitGroup
+	for i, p := range programs {
+		asking.Go(func() {
+			if relays[i].Name = p.Name; p.PID != nil {
+				relays[i].PID = p.PID()
+			}
+			m, err := status.Scrape(ctx, p.URL)
+			if err != nil {
+				return
+			}
+			relays[i].Up, relays[i].started, skipped[i] = true, m.Sum(startedMetric), m.Sum(droppedMetric)
+			for _, role := range roles {
+				if m.Is(roleMetric, "role", role) {
+					relays[i].Role = role
+				}
+			}
+		})
+	}
+	asking.Wait()
+	total := 0.0
+	for i, r := range relays {
+		if r.Up {
+			if skipped[i] < w.newest[r.Name] { // another process
+				w.dropped[r.Name] += w.newest[r.Name]
+			}
+			w.newest[r.Name] = skipped[i]
+		}
+		total += w.dropped[r.Name] + w.newest[r.Name]
+	}
+	return relays, int64(total)
+}
