@@ -11,17 +11,16 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
-// banner says what runs where, what is kept, how to stop it, and what to try. The token, if there is one, is for who reads it.
-func banner(s *session, c *upCmd, dir *stack.Directory, token string) string {
+// banner says what runs where, what is kept, how to stop it, and what to try.
+func banner(s *session, c *upCmd, dir *stack.Directory, page string) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "foodctl", ops.Version())
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	row := func(name, where, what string) { fmt.Fprintf(w, "  %s\t%s\t%s\n", name, where, what) }
-	page := fmt.Sprintf("http://%s:%d", stack.Host, c.ConsolePort)
-	if token == "" {
-		row("live page", page, "watch it drain; with --allow-chaos break it from there")
+	if c.Chaos {
+		row("live page", page, "watch it drain, and break it; the token is for you alone")
 	} else {
-		row("live page", page+"/#token="+token, "watch it drain, and break it; the token is for you alone")
+		row("live page", page, "watch it drain; with --allow-chaos break it from there")
 	}
 	row("orders API", s.OrderService.URL, fmt.Sprintf("orderservice, pid %d, %s", s.OrderService.Pid(), pace(c)))
 	for _, p := range slices.Concat(s.Relays, s.Projectors) {

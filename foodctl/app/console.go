@@ -104,6 +104,14 @@ func openPage(ctx context.Context, cfg console.Config, listener net.Listener) (*
 	return p, nil
 }
 
+// address is where a browser finds it. The token, if any, is in the fragment, which is sent to nobody.
+func (p *page) address(token string) string {
+	if token == "" {
+		return p.URL
+	}
+	return p.URL + "/#token=" + token
+}
+
 // close ends the page's streams and stops serving.
 func (p *page) close() error {
 	p.stop()

@@ -44,6 +44,7 @@ type line struct {
 	Verdict audit.Verdict `json:"verdict"`
 	Orders  any           `json:"orders"`
 	Kills   any           `json:"kills"`
+	Page    string        `json:"page"`
 
 	Pauses    int          `json:"pauses"`
 	Takeovers int          `json:"takeovers"`

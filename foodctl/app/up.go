@@ -71,7 +71,8 @@ func (c *upCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) (err e
 	}
 	page, err := c.page(ctx, s, token, log)
 	if err == nil {
-		screen.Text(banner(s, c, dir, token))
+		screen.Object(map[string]string{"page": page.address(token)})
+		screen.Text(banner(s, c, dir, page.address(token)))
 		err = errors.Join(c.watch(ctx, s), page.close())
 	}
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))

@@ -18,6 +18,7 @@ type looker struct {
 
 	verdict     Verdict
 	changed     time.Time // when another relay than before began to publish, or the same one came back
+	changedTo   State
 	changedText string
 
 	aborted    int64

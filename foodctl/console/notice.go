@@ -59,18 +59,15 @@ func (l *looker) noticeRelays(s *Snapshot, a *asked, first bool, mark func(MarkK
 	case now.Name == "":
 		mark(MarkRelayDown, "%s is down", was)
 	case last != "" && now.Name != last:
-		l.change(s, "Standby took over: "+now.Name+" publishes")
+		l.changed, l.changedTo, l.changedText = s.At, TookOver, now.Name+" publishes in the place of "+last
 		mark(MarkTakeover, "%s took over from %s", now.Name, last)
 	case now.started != born && last != "":
-		l.change(s, now.Name+" is back, and goes on where it was")
+		l.changed, l.changedTo, l.changedText = s.At, CameBack, now.Name+" had died, and goes on exactly where it was"
 		mark(MarkRelayUp, "%s is back", now.Name)
 	case was == "":
 		mark(MarkRelayUp, "%s publishes", now.Name)
 	}
 }
-
-// change notes why somebody publishes who did not before.
-func (l *looker) change(s *Snapshot, text string) { l.changed, l.changedText = s.At, text }
 
 // noticeOwners marks partitions that others have than before. A read model that could not be asked says nothing.
 func (l *looker) noticeOwners(members []Member, mark func(MarkKind, string, ...any)) {

@@ -14,7 +14,8 @@ const (
 	Mismatch  State = "mismatch"   // the continuous audit has found what must not be
 	Blind     State = "blind"      // a place that has to be asked does not answer
 	RelayDown State = "relay_down" // nobody publishes; what is written is safe in the outbox
-	TookOver  State = "took_over"  // another relay publishes than before, or the same one came back, since a moment
+	TookOver  State = "took_over"  // another relay publishes than before, since a moment
+	CameBack  State = "came_back"  // the relay was started again a moment ago
 	Draining  State = "draining"   // more is on its way than a moment's traffic
 	InSync    State = "in_sync"
 	Starting  State = "starting" // the topic is still being read to where it ended when the console began
@@ -23,7 +24,7 @@ const (
 // Verdict is the first thing that a person reads.
 type Verdict struct {
 	State State     `json:"state"`
-	Text  string    `json:"text"` // a short sentence
+	Text  string    `json:"text"` // what else there is to say of it, in a few words
 	Since time.Time `json:"since"`
 }
 

@@ -26,21 +26,21 @@ func (l *looker) judge(s *Snapshot, ready bool, waiting int64) {
 func (l *looker) verdictOf(s *Snapshot, ready bool, waiting int64) Verdict {
 	switch {
 	case faults(s.Audit) > 0:
-		return Verdict{State: Mismatch, Text: "Mismatch: " + faultsText(s.Audit)}
+		return Verdict{State: Mismatch, Text: faultsText(s.Audit)}
 	case len(s.Trouble) > 0:
-		return Verdict{State: Blind, Text: "Cannot see everything: " + s.Trouble[0]}
+		return Verdict{State: Blind, Text: s.Trouble[0]}
 	case l.relays.active == "" && s.Pending.Unpublished > 0:
-		return Verdict{State: RelayDown, Text: fmt.Sprintf("Relay down: %s safe in the outbox", waitingText(waiting, s.Pending.Unpublished))}
+		return Verdict{State: RelayDown, Text: fmt.Sprintf("%s safe in the outbox", waitingText(waiting, s.Pending.Unpublished))}
 	case l.relays.active == "":
-		return Verdict{State: RelayDown, Text: "Relay down: new orders are safe in the outbox"}
+		return Verdict{State: RelayDown, Text: "new orders are safe in the outbox"}
 	case !ready:
-		return Verdict{State: Starting, Text: "Reading the topic from its beginning"}
+		return Verdict{State: Starting, Text: "the topic is read from its beginning"}
 	case s.At.Sub(l.changed) < changedFor:
-		return Verdict{State: TookOver, Text: l.changedText}
+		return Verdict{State: l.changedTo, Text: l.changedText}
 	case draining(s):
-		return Verdict{State: Draining, Text: fmt.Sprintf("Draining: %s on the way", counted(s.Pending.Events, "event"))}
+		return Verdict{State: Draining, Text: fmt.Sprintf("%s on the way", counted(s.Pending.Events, "event"))}
 	}
-	return Verdict{State: InSync, Text: "In sync: every order is in the topic and in the read model"}
+	return Verdict{State: InSync, Text: "every order is in the topic and in the read model"}
 }
 
 // draining says whether more is on its way than what has just been written.

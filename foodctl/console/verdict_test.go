@@ -21,8 +21,8 @@ func TestTheVerdictIsTheWorstThatIsTrue(t *testing.T) {
 		want    State
 		text    string
 	}{
-		"sound":     {func(*Snapshot, *looker) {}, 0, InSync, "In sync"},
-		"some more": {func(s *Snapshot, _ *looker) { s.Pending.Events = 150 }, 0, InSync, "In sync"},
+		"sound":     {func(*Snapshot, *looker) {}, 0, InSync, "every order is in the topic"},
+		"some more": {func(s *Snapshot, _ *looker) { s.Pending.Events = 150 }, 0, InSync, "every order is in the topic"},
 		"backlog":   {func(s *Snapshot, _ *looker) { s.Pending.Events = 161 }, 0, Draining, "161 events on the way"},
 		"old":       {func(s *Snapshot, _ *looker) { s.Pending = Pending{Events: 1, Unpublished: 1, Seconds: 2} }, 0, Draining, "1 event on the way"},
 		"nobody":    {func(_ *Snapshot, l *looker) { l.relays.active = "" }, 0, RelayDown, "new orders are safe"},
@@ -32,8 +32,10 @@ func TestTheVerdictIsTheWorstThatIsTrue(t *testing.T) {
 		"down for long": {func(s *Snapshot, l *looker) {
 			l.relays.active, s.Pending.Unpublished = "", 300_000
 		}, -1, RelayDown, "300000 events are safe"},
-		"another":      {func(_ *Snapshot, l *looker) { l.changed, l.changedText = now.Add(-time.Second), "relay-2 publishes" }, 0, TookOver, "relay-2 publishes"},
-		"another once": {func(_ *Snapshot, l *looker) { l.changed, l.changedText = now.Add(-time.Minute), "relay-2 publishes" }, 0, InSync, "In sync"},
+		"another": {func(_ *Snapshot, l *looker) {
+			l.changed, l.changedTo, l.changedText = now.Add(-time.Second), TookOver, "relay-2 publishes"
+		}, 0, TookOver, "relay-2 publishes"},
+		"another once": {func(_ *Snapshot, l *looker) { l.changed, l.changedText = now.Add(-time.Minute), "relay-2 publishes" }, 0, InSync, "every order is in the topic"},
 		"blind": {func(s *Snapshot, l *looker) {
 			s.Trouble, l.relays.active = []string{"the database is away"}, ""
 		}, 0, Blind, "the database is away"},
