@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -10,7 +11,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 // Broker returns the addresses, separated by commas, of the broker that this binary's tests share.
@@ -49,8 +53,15 @@ func Topic(t testing.TB, brokers string, partitions int32) string {
 	name := Name(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if _, err := admin.CreateTopic(ctx, partitions, -1, nil, name); err != nil {
-		t.Fatalf("create topic %s: %v", name, err)
+	for {
+		_, err := admin.CreateTopic(ctx, partitions, -1, nil, name)
+		if err == nil {
+			break
+		}
+		// A broker that has just started answers clients before the controller has put it among those that take replicas.
+		if !errors.Is(err, kerr.InvalidReplicationFactor) || ops.Sleep(ctx, 100*time.Millisecond) != nil {
+			t.Fatalf("create topic %s: %v", name, err)
+		}
 	}
 	AwaitTopic(t, client, name)
 	t.Cleanup(func() {
