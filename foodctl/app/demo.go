@@ -100,7 +100,7 @@ type partitionCmd struct {
 
 	Times int           `help:"How many cuts (${default})." env:"FOODCTL_TIMES" default:"4" placeholder:"N"`
 	Every time.Duration `help:"Time from one recovery to the next cut (${default})." env:"FOODCTL_EVERY" default:"2s" placeholder:"D"`
-	For   time.Duration `help:"How long a cut lasts, at least ${shortest}. After half a minute or so the relay gives up, and another takes over (${default})." env:"FOODCTL_FOR" default:"8s" placeholder:"D"`
+	For   time.Duration `help:"How long a cut lasts, at least ${shortest}. After a minute or so the relay has given up, and another takes over (${default})." env:"FOODCTL_FOR" default:"8s" placeholder:"D"`
 }
 
 // Help is what `foodctl demo partition --help` says beside the flags.

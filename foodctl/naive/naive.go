@@ -57,7 +57,7 @@ func Run(ctx context.Context, c Config) error {
 	for ctx.Err() == nil {
 		n, err := publish(ctx, db, client, c.Topic)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // that is how it is to end
+			return nil
 		}
 		if err != nil {
 			return err
