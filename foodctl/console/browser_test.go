@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -23,6 +24,9 @@ var browserTests = map[string]func(browser){
 	"a refused token is forgotten":                       forgetsRefusedToken,
 	"without leave there are no controls":                hasNoControls,
 	"tabs answer to arrow keys":                          movesAlongTabs,
+	"nothing moves for who wants no motion":              restsOnWish,
+	"another colour scheme is followed":                  followsScheme,
+	"without scripts the table alone is shown":           showsTableAlone,
 	"one screen is enough":                               fitsOneScreen,
 	"a phone's width is enough":                          fitsPhone,
 	"axe finds nothing serious":                          isAccessible,
@@ -47,7 +51,7 @@ func showsChanges(b browser) {
 	page.shows("verdict-state", "Relay down")
 	page.shows("verdict-text", "312 events are safe in the outbox")
 	page.shows("pending", "312")
-	page.shows("pending-seconds", "oldest 3.1 s")
+	page.shows("pending-seconds", "3.1 s old")
 	page.shows("state-relay", "down")
 	page.shows("relay-role-relay", "does not answer")
 	page.shows("relay-role-relay-2", "standby")
@@ -100,11 +104,9 @@ func followsNewConsole(b browser) {
 	again := relayDown(301)
 	again.Number = 1
 	s.mu.Lock()
-	s.past = nil
+	s.now, s.past = again, nil
 	s.mu.Unlock()
 	s.cut()
-	page.until(`document.getElementById("chart").dataset.points === "0"`)
-	s.push(again)
 	page.until(`document.getElementById("chart").dataset.points === "1"`)
 	page.shows("verdict-state", "Relay down")
 }
@@ -213,13 +215,42 @@ func movesAlongTabs(b browser) {
 	page.until(`document.activeElement.id === "tab-chaos" && !document.getElementById("panel-chaos").hidden`)
 }
 
+func restsOnWish(b browser) {
+	page := b.open(newSite(b.t, scene(1), nil).URL, desk)
+	line := `getComputedStyle(document.querySelector('[data-testid="edge-relay"].moving .line')).animationName`
+	page.until(line + ` === "none"`)
+	page.media("prefers-reduced-motion", "no-preference")
+	page.until(line + ` === "flow"`)
+}
+
+func followsScheme(b browser) {
+	page := b.open(newSite(b.t, scene(300), history(300)).URL, desk)
+	page.until(`document.getElementById("chart").dataset.points === "300"`)
+	page.eval(`document.querySelector("#chart canvas").dataset.scheme = "light"`)
+	page.media("prefers-color-scheme", "dark")
+	page.until(`document.querySelectorAll("#chart canvas").length === 1 && !document.querySelector("#chart canvas").dataset.scheme`)
+}
+
+func showsTableAlone(b browser) {
+	s := newSite(b.t, mismatched(5), nil)
+	page := &tab{b.t, b.tab()}
+	page.do(call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(s.URL))
+	const visible = `[...document.querySelectorAll("body *")].filter((n) => n.offsetParent && n.matches("main, header, section, dialog")).map((n) => n.className).join()`
+	if got := page.eval(visible); got != "plain" {
+		b.t.Errorf("visible: %q, want the plain table alone", got)
+	}
+	if got := page.eval(`document.querySelector('.plain [data-testid="duplicates"]').textContent`); got != "2" {
+		b.t.Errorf("duplicates: %q", got)
+	}
+}
+
 // clipped are elements that do not have the room that they need.
 const clipped = `[...document.querySelectorAll(".strip, .node, .tile, .audit, .panel-head, #panel-chaos, #panel-analytics, .processes .scroll")]
 	.filter((n) => n.offsetParent && (n.scrollHeight > n.clientHeight + 1 || n.scrollWidth > n.clientWidth + 1))
 	.map((n) => n.id || n.dataset.testid || n.className).join(", ")`
 
 func fitsOneScreen(b browser) {
-	for _, now := range []Snapshot{scene(300), relayDown(300), mismatched(300)} {
+	for _, now := range []Snapshot{scene(300), crowded(300), relayDown(300), mismatched(300)} {
 		page := b.open(newSite(b.t, now, history(300)).URL, desk)
 		page.until(`document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280`)
 		page.until(`[...document.querySelectorAll("main.live > *")].every((n) => n.getBoundingClientRect().bottom <= 800)`)

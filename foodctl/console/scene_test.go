@@ -135,6 +135,22 @@ func marksOf(away int64, at time.Time) []Mark {
 	return nil
 }
 
+// crowded is a scene with numbers as large as they become.
+func crowded(n int64) Snapshot {
+	s := scene(n)
+	s.Pipe = pipeOf(123_456_789, s.At)
+	for _, stage := range []*Stage{&s.Pipe.API, &s.Pipe.Outbox, &s.Pipe.Relay, &s.Pipe.Projectors, &s.Pipe.ReadModel, &s.Pipe.Partitions[1]} {
+		stage.Rate, stage.Last = 12_345.6, new(s.At.Add(-3725*time.Second))
+	}
+	s.Pending = Pending{Events: 9_876_543, Unpublished: 9_876_543, Seconds: 3725}
+	s.Slot.Held, s.Slot.Active = 987_654_321_000, false
+	s.Latency = Latency{P50: 3_725_000, P99: 93_725_000}
+	s.Kafka = Kafka{Aborted: 12_345, Reread: 123_456}
+	s.Audit.Events = 123_456_789
+	s.Members = membersOf(123_456_789, s.At)
+	return s
+}
+
 // mismatched is a scene in which the audit has found something.
 func mismatched(n int64) Snapshot {
 	s := scene(n)

@@ -23,7 +23,8 @@ type site struct {
 	asked   []string // requests to break something, with their bodies
 }
 
-// newSite serves the page, first with a snapshot and a history.
+// newSite serves the page, first with a snapshot and a history. Whoever connects is sent both, and what is pushed later: a
+// test need not know whether the page has connected already.
 func newSite(t *testing.T, now Snapshot, past []Point) *site {
 	t.Helper()
 	s := &site{now: now, past: past, chaos: true, streams: make(map[chan string]bool)}
@@ -57,7 +58,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	if !refused {
 		s.streams[stream] = true
 	}
-	first := event("history", s.past)
+	first := event("history", s.past) + event("snapshot", s.now)
 	s.mu.Unlock()
 	if refused {
 		http.Error(w, "later", http.StatusServiceUnavailable)

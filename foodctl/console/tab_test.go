@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -66,16 +67,26 @@ func (b browser) open(url string, how look) *tab {
 	b.t.Helper()
 	page := &tab{b.t, b.tab()}
 	page.watchConsole()
+	page.media("prefers-color-scheme", how.scheme, "prefers-reduced-motion", "reduce") // what moves costs the test's machine
 	page.do(
 		chromedp.EmulateViewport(how.width, how.height),
-		call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: how.scheme}},
-		}),
 		call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"}),
-		chromedp.Navigate(url),
 	)
-	page.until(`document.querySelector('[data-testid="pending"]')?.textContent !== ""`)
+	page.load(url)
 	return page
+}
+
+// load goes to a page. Chromium breaks off what it is loading when the machine's network changes, as it does whenever a test of
+// another package starts a container: then it is told to load it again.
+func (p *tab) load(url string) {
+	p.t.Helper()
+	const started = `String(Boolean(window.uPlot && document.querySelector('[data-testid="pending"]').textContent))`
+	for range 5 {
+		if p.do(chromedp.Navigate(url)); p.eval(started) == "true" {
+			return
+		}
+	}
+	p.t.Fatalf("the page's scripts do not start:\n%s", p.eval("document.body.innerText"))
 }
 
 // tab is an empty tab.
@@ -126,6 +137,16 @@ func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	if err := chromedp.Do(p.ctx, actions...); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// media has the browser prefer things, given as names and values, in the place of what it preferred before.
+func (p *tab) media(preferences ...string) {
+	p.t.Helper()
+	var features []*emulation.MediaFeature
+	for pair := range slices.Chunk(preferences, 2) {
+		features = append(features, &emulation.MediaFeature{Name: pair[0], Value: pair[1]})
+	}
+	p.do(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}))
 }
 
 // until waits until an expression is true.

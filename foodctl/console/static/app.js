@@ -1,6 +1,6 @@
 // The console's page: takes a snapshot a second and shows it. Nothing here decides anything; the server does.
 
-import { Chart } from "./chart.js";
+import { startChart } from "./chart.js";
 import { OrderDialog } from "./dialog.js";
 import { Feed } from "./feed.js";
 import { Orders } from "./orders.js";
@@ -12,7 +12,7 @@ import { renderSilence, renderVerdict } from "./verdict.js";
 import { startChaos } from "./chaos.js";
 import { startTabs } from "./tabs.js";
 
-const chart = new Chart(document.getElementById("chart"));
+const chart = startChart(document.getElementById("chart"));
 const dialog = new OrderDialog();
 const orders = new Orders((id) => dialog.open(id));
 
@@ -36,7 +36,7 @@ function render(snapshot) {
   renderAnalytics(snapshot);
   orders.render(snapshot.orders ?? []);
   dialog.follow(snapshot.orders ?? []);
-  chart.add(point(snapshot));
+  chart?.add(point(snapshot));
 }
 
 /** What the chart has of a snapshot, as the server's history has it. */
@@ -47,11 +47,12 @@ function point(s) {
   };
 }
 
+renderSilence(0);
 startTabs();
 startChaos();
 render(JSON.parse(document.getElementById("first").textContent));
 
-const feed = new Feed({ history: (points) => chart.replace(points), snapshot: render });
+const feed = new Feed({ history: (points) => chart?.replace(points), snapshot: render });
 setInterval(() => {
   renderSilence(feed.silence());
   if (feed.silence() > 1500) renderTimes(); // between snapshots they have just been

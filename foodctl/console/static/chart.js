@@ -2,7 +2,7 @@
 // happened as vertical lines. Lines differ by dashes as well as by colour.
 
 import { list, make, text } from "./dom.js";
-import { clock, count, rate } from "./format.js";
+import { clock, compact, count, rate } from "./format.js";
 import { drawMarks, markWords } from "./marks.js";
 
 const span = 300; // seconds
@@ -17,7 +17,14 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const at = (time) => new Date(time).getTime() / 1000;
 const zeroBased = (_, __, max) => [0, Math.max(10, (max ?? 0) * 1.4)]; // the room above is for the names of marks
 
-export class Chart {
+/** The chart, or none if its library has not come. */
+export function startChart(place) {
+  if (window.uPlot) return new Chart(place);
+  text(place, "The chart has not come: load the page again.");
+  return null;
+}
+
+class Chart {
   #points = [];
   #place;
   #plot;
@@ -51,7 +58,7 @@ export class Chart {
     this.#points = this.#points.filter((p) => at(p.at) >= from);
     this.#plot.setData(this.#data());
     this.#place.dataset.points = this.#points.length;
-    this.#values(this.#points.length - 1);
+    this.#values(this.#plot.cursor.idx ?? -1);
     this.#listMarks();
   }
 
@@ -94,9 +101,9 @@ export class Chart {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { range: () => this.#range() }, rate: { range: zeroBased }, pending: { range: zeroBased } },
       axes: [
-        { ...axis, size: 24, gap: 7, space: 90, values: (_, ticks) => ticks.map((t) => clock(t * 1000)) },
-        { ...axis, scale: "rate", size: 48, space: 34, values: (_, ticks) => ticks.map((t) => `${count(t)}/s`) },
-        { ...axis, scale: "pending", side: 1, size: 52, space: 34, grid: { show: false }, values: (_, ticks) => ticks.map(count) },
+        { ...axis, size: 24, gap: 7, space: 74, values: (_, ticks) => ticks.map((t) => clock(t * 1000)) },
+        { ...axis, scale: "rate", size: 48, space: 34, values: (_, ticks) => ticks.map((t) => `${compact(t)}/s`) },
+        { ...axis, scale: "pending", side: 1, size: 52, space: 34, grid: { show: false }, values: (_, ticks) => ticks.map(compact) },
       ],
       series: [{}, ...series.map(line)],
       hooks: {

@@ -44,7 +44,8 @@ export class OrderDialog {
 
 async function ask(id) {
   try {
-    const response = await fetch(`api/orders/${id}`);
+    const url = `api/orders/${id}`;
+    const response = await fetch(url).catch(() => fetch(url)); // a connection may break once
     const body = await response.json();
     return response.ok ? { order: body } : { problem: `${body.detail ?? response.statusText} Close this and try again.` };
   } catch (error) {
@@ -73,7 +74,7 @@ function eventRow() {
 function fill(node, e) {
   cells(node, [
     e.version, typeName(e.type), clock(e.at), since(e.at, e.committed),
-    e.commit_lsn ? `${e.commit_lsn} ${e.tx_index}${e.tx_last ? " last" : ""}` : "waits",
+    e.commit_lsn ? `${e.commit_lsn} #${e.tx_index}${e.tx_last ? " (last)" : ""}` : "waits",
     e.offset == null || e.offset < 0 ? "waits" : `p${e.partition} ${e.offset}`,
     since(e.at, e.applied), null,
   ]);

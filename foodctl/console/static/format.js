@@ -2,10 +2,13 @@
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const short = new Intl.NumberFormat("en-GB", { notation: "compact" });
 const seconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const minutes = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 export const count = (n) => whole.format(n);
+export const compact = (n) => (Math.abs(n) < 10_000 ? count(n) : short.format(n));
+export const brief = (n) => (n < 10_000_000 ? count(n) : `${tenths.format(n / 1e6)} M`);
 export const rate = (x) => (x > 0 && x < 99.95 ? tenths.format(x) : whole.format(x));
 export const clock = (time) => seconds.format(new Date(time));
 export const minute = (time) => minutes.format(new Date(time));

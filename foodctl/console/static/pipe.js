@@ -1,7 +1,7 @@
 // The way of an event: a node for each place, an edge that moves while events do.
 
 import { attribute, cells, find, list, row, text } from "./dom.js";
-import { age, count, rate } from "./format.js";
+import { age, brief, count, rate } from "./format.js";
 
 const stations = [
   ["api", "orders"], ["outbox", "written"], ["relay", "published"], ["projectors", "projected"], ["read_model", "applied"],
@@ -22,8 +22,11 @@ function station(id, name, stage, now) {
   attribute(`note-${id}`, "title", stage.note ?? null);
 }
 
+/** "1 h 2 min ago" as "1 h". */
+const coarse = (words) => words.split(" ").slice(0, 2).join(" ");
+
 function partition(line, [number, stage], now) {
-  cells(line, [`p${number}`, count(stage.count), `${rate(stage.rate)}/s`, age(stage.last, now).replace(" ago", "")]);
+  cells(line, [`p${number}`, brief(stage.count), `${rate(stage.rate)}/s`, coarse(age(stage.last, now))]);
   line.classList.toggle("down", !stage.up);
   attribute(line.children[1], "data-testid", `count-p${number}`);
   attribute(line.children[2], "data-testid", `rate-p${number}`);

@@ -1,7 +1,7 @@
 // Who publishes, who stands by, and who has which partition.
 
 import { attribute, cells, list, row } from "./dom.js";
-import { count } from "./format.js";
+import { brief } from "./format.js";
 
 function relay(line, r) {
   cells(line, [r.name, r.up ? r.role : `✕ ${r.role || "does not answer"}`, r.pid || ""]);
@@ -11,9 +11,9 @@ function relay(line, r) {
 }
 
 function member(line, m) {
-  cells(line, [`p${m.partition}`, m.owner || "nobody", m.next_offset, count(m.applied_events)]);
+  cells(line, [`p${m.partition}`, m.owner || "nobody", brief(m.next_offset), brief(m.applied_events)]);
   attribute(line.children[1], "data-testid", `owner-p${m.partition}`);
-  attribute(line.children[1], "title", `${m.owner}, epoch ${m.epoch}`);
+  attribute(line.children[1], "title", `${m.owner}, epoch ${m.epoch}, next offset ${m.next_offset}`);
   attribute(line.children[3], "data-testid", `applied-p${m.partition}`);
 }
 

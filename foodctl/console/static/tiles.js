@@ -31,7 +31,7 @@ export function renderTiles(snapshot) {
   const { pending, slot, latency, kafka } = snapshot;
   text("pending", count(pending.events));
   text("unpublished", count(pending.unpublished));
-  text("pending-seconds", pending.unpublished > 0 ? `, oldest ${duration(pending.seconds)}` : "");
+  text("pending-seconds", pending.unpublished > 0 ? `, ${duration(pending.seconds)} old` : "");
   text("latency-p50", latency.p50_ms > 0 ? millis(latency.p50_ms) : "–");
   text("latency-p99", latency.p99_ms > 0 ? millis(latency.p99_ms) : "–");
   text("wal-held", bytes(slot.held_bytes));
