@@ -43,11 +43,15 @@ function fill(node, order) {
   attribute(button, "title", order.id);
   cells(node, [
     null, typeName(order.type), clock(order.written),
-    stage(order, order.published), stage(order, order.applied),
+    stage(order, order.published), stage(order, order.applied, order.done),
     order.offset < 0 ? "" : `p${order.partition} ${order.offset}`,
   ]);
   node.children[3].classList.toggle("waits", !order.published);
-  node.children[4].classList.toggle("waits", !order.applied);
+  node.children[4].classList.toggle("waits", !order.applied && !order.done);
 }
 
-const stage = (order, at) => (at ? delta(order.written, at) : "waits");
+/** When an event came to a place; if nobody looked then, that it is there. */
+const stage = (order, at, there) => {
+  if (at) return delta(order.written, at);
+  return there ? "✓" : "waits";
+};

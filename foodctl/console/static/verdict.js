@@ -5,7 +5,7 @@ import { clock, count, duration } from "./format.js";
 
 const names = {
   mismatch: "Mismatch", blind: "Blind", relay_down: "Relay down", took_over: "Taken over",
-  draining: "Draining", in_sync: "In sync", starting: "Starting",
+  came_back: "Relay is back", draining: "Draining", in_sync: "In sync", starting: "Starting",
 };
 const shown = 3; // findings; the audit lists all
 
