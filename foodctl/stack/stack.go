@@ -2,7 +2,8 @@
 // orderservice, relay, projectors and the query API as child processes that are started again when they die.
 //
 // It promises that of what it started nothing outlives this process, that two of them never share a data directory, and
-// that what the dev broker forgot is filled in again from the event log. What is on given servers it leaves there.
+// that what the dev broker forgot is filled in again from the event log. What is on given servers it leaves there. What
+// may be done to a running system (Kill, Pause, Partition, SetRate) ends by itself, and never keeps Stop from its end.
 package stack
 
 import (
