@@ -103,8 +103,11 @@ func (c *tailCmd) offsets(ctx context.Context, list func(context.Context, ...str
 	if err == nil {
 		err = listed.Error()
 	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("topic %s at %s: %w", c.Topic, c.Brokers, errors.Join(err, context.Cause(ctx)))
+		return nil, fmt.Errorf("topic %s at %s: %w", c.Topic, c.Brokers, err)
 	}
 	offsets := make(map[int32]int64)
 	listed.Each(func(o kadm.ListedOffset) { offsets[o.Partition] = o.Offset })

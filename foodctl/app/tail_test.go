@@ -3,6 +3,7 @@ package app
 import (
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,15 @@ func transact(t *testing.T, client *kgo.Client, how kgo.TransactionEndTry, list 
 	}
 }
 
+// seen waits until so many records and markers can be read.
+func seen(t *testing.T, brokers, name string, lines int) {
+	t.Helper()
+	args := []string{"tail", "--brokers", brokers, "--topic", name, "--from=start", "--markers", "--count=" + strconv.Itoa(lines)}
+	if err := run(t.Context(), args, io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTailShowsWhatAReaderGetsAndMarkersIfAsked(t *testing.T) {
 	t.Parallel()
 	brokers := testenv.Broker(t)
@@ -84,6 +94,7 @@ func TestTailShowsWhatAReaderGetsAndMarkersIfAsked(t *testing.T) {
 	transact(t, client, kgo.TryAbort, records(t, name, aborted)...)
 	transact(t, client, kgo.TryCommit, &kgo.Record{Topic: name, Key: []byte("k"), Value: []byte("what is this?")})
 	transact(t, client, kgo.TryCommit, records(t, name, a)...)
+	seen(t, brokers, name, 8)
 
 	event := func(place, id string) string {
 		return place + `  ` + id + `  v1  order\.rated\.v1  0/1AB0\[[01]\]`
@@ -129,6 +140,7 @@ func TestTailFromTheEndShowsWhatComes(t *testing.T) {
 	defer client.Close()
 	before, after := uuid.NewString(), uuid.NewString()
 	transact(t, client, kgo.TryCommit, records(t, name, before)...)
+	seen(t, brokers, name, 2) // Kafka writes the marker behind its answer
 	tail := startTail(t, "--brokers", brokers, "--topic", name, "--json")
 	transact(t, client, kgo.TryCommit, records(t, name, after)...)
 	if l := tail.until(func(recordLine) bool { return true }); l.Order.String() != after || l.Latency != 0 {
