@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,12 +19,13 @@ import (
 
 // lines writes a line for each record of a topic.
 type lines struct {
-	out   io.Writer
-	json  bool
-	order string // whose events alone are shown; "" for all
-	began time.Time
-	shown int
-	open  map[transaction]bool // those of which a record was shown and no marker yet
+	out     io.Writer
+	json    bool
+	markers bool
+	order   string // whose events alone are shown; "" for all
+	began   time.Time
+	shown   int
+	open    map[transaction]bool // those of which a record was shown and no marker yet
 }
 
 // transaction is one that may be open in a partition: a producer has no two there.
@@ -33,7 +35,7 @@ type transaction struct {
 }
 
 func newLines(out io.Writer, c *tailCmd) *lines {
-	return &lines{out: out, json: c.JSON, order: c.Order, began: time.Now(), open: make(map[transaction]bool)}
+	return &lines{out: out, json: c.JSON, markers: c.Markers, order: c.Order, began: time.Now(), open: make(map[transaction]bool)}
 }
 
 // recordLine is a record, in the JSON form.
@@ -63,7 +65,7 @@ func (l *lines) show(r *kgo.Record, arrived time.Time) error {
 	case r.Attrs.IsControl():
 		known := l.open[t]
 		delete(l.open, t)
-		if l.order != "" && !known {
+		if !l.markers || l.order != "" && !known {
 			return nil
 		}
 	case l.order != "" && string(r.Key) != l.order:
@@ -133,9 +135,13 @@ func (r recordLine) String() string {
 
 // excerpt is the beginning of what may be long, or no text.
 func excerpt(value string) string {
-	const most = 200
-	if len(value) <= most {
-		return fmt.Sprintf("%q", value)
+	const most = 600
+	text, rest := value, ""
+	if len(value) > most {
+		text, rest = value[:most], fmt.Sprintf("... (%d bytes)", len(value))
 	}
-	return fmt.Sprintf("%q... (%d bytes)", value[:most], len(value))
+	if !strconv.CanBackquote(text) { // it has what a terminal does not show
+		text = strconv.Quote(text)
+	}
+	return text + rest
 }

@@ -137,7 +137,7 @@ func TestAPlaceThatDoesNotAnswerIsNamedAndTheOthersAreRead(t *testing.T) {
 	orders.OrdersURL = "postgres://127.0.0.1:1/orders"
 	for name, r := range map[string]*life.Reader{"topic": w.open(broker), "the read model": w.open(model)} {
 		l, err := r.Read(t.Context(), id)
-		if err != nil || len(l.Trouble) != 1 || !strings.HasPrefix(l.Trouble[0], name) || len(l.Events) != 2 {
+		if err != nil || len(l.Trouble) != 1 || !strings.HasPrefix(l.Trouble[0], name) || strings.Contains(l.Trouble[0], "\n") || len(l.Events) != 2 {
 			t.Errorf("without %s: %v, %+v", name, err, l)
 		}
 		if got := text(t, l); !strings.Contains(got, "Not known: "+name) {

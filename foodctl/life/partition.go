@@ -49,7 +49,7 @@ func (p partition) fetch(ctx context.Context, at int64, most int32) ([]*kgo.Reco
 	req.Topics = []kmsg.FetchRequestTopic{topic}
 	answer, err := p.client.Broker(int(p.leader)).RetriableRequest(ctx, req)
 	if err != nil {
-		return nil, at, errors.Join(err, context.Cause(ctx))
+		return nil, at, because(ctx, err)
 	}
 	resp, isFetch := answer.(*kmsg.FetchResponse)
 	if !isFetch || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {

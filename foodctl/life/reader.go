@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,15 +92,20 @@ func (r *Reader) Read(ctx context.Context, id uuid.UUID) (Life, error) {
 	}
 	l := merge(id, r.topic, written, applied)
 	if errApplied != nil {
-		l.Trouble = append(l.Trouble, fmt.Sprintf("the read model's database does not answer: %v", errApplied))
+		l.Trouble = append(l.Trouble, oneLine("the read model's database does not answer: %v", errApplied))
 	}
 	if l.Version == 0 && len(l.Events) == 0 {
 		return Life{}, fmt.Errorf("%w: %s", errors.Join(ErrUnknown, errApplied), id)
 	}
 	if err := r.records(ctx, &l, applied); err != nil {
-		l.Trouble = append(l.Trouble, fmt.Sprintf("topic %s: %v", r.topic, err))
+		l.Trouble = append(l.Trouble, oneLine("topic %s: %v", r.topic, err))
 	}
 	return l, nil
+}
+
+// oneLine is fmt.Sprintf without the line breaks that some errors have.
+func oneLine(format string, args ...any) string {
+	return strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 }
 
 // merge puts together what the databases say. An event that only the read model has is shown as well: it must not be.

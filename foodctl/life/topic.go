@@ -23,7 +23,7 @@ func (r *Reader) records(ctx context.Context, l *Life, a applied) error {
 		err = details[r.topic].Err
 	}
 	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return because(ctx, err)
 	}
 	detail := details[r.topic]
 	home := home(r.topic, l.Order, len(detail.Partitions))
@@ -43,6 +43,14 @@ func (r *Reader) records(ctx context.Context, l *Life, a applied) error {
 		return nil
 	}
 	return r.search(ctx, l, partitionOf(r.client, detail, home), a.next[home])
+}
+
+// because is why a request failed: that ctx ended, if it did.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // home is the partition of an order's records: that of the clients' usual hash of the key.
@@ -74,7 +82,7 @@ func (r *Reader) search(ctx context.Context, l *Life, p partition, at int64) err
 		err = ends.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("where it ends: %w", err)
+		return fmt.Errorf("where it ends: %w", because(ctx, err))
 	}
 	for end, _ := ends.Lookup(r.topic, p.number); at < end.Offset && l.lacks(); {
 		records, next, err := p.fetch(ctx, at, searchBytes)

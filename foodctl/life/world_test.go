@@ -134,7 +134,24 @@ func (w *world) publish(events []event.Event, how kgo.TransactionEndTry) []*kgo.
 	if err := w.producer.EndTransaction(w.t.Context(), how); err != nil {
 		w.t.Fatal(err)
 	}
+	w.visible(records[len(records)-1])
 	return records
+}
+
+// visible waits until readers can pass the marker behind a transaction's last record: Kafka writes it behind its answer.
+func (w *world) visible(last *kgo.Record) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		ends, err := kadm.NewClient(w.producer).ListCommittedOffsets(ctx, w.cfg.Topic)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if end, _ := ends.Lookup(w.cfg.Topic, last.Partition); end.Offset > last.Offset+1 {
+			return
+		}
+	}
 }
 
 // apply makes the read model reflect the records, and all that is before them in their partition.
