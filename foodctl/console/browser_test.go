@@ -8,10 +8,12 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv/browser"
 )
 
 // browserTests are claims about the page that only a browser can tell.
-var browserTests = map[string]func(browser){
+var browserTests = map[string]func(*testing.T, browser.Browser){
 	"what changes is shown":                              showsChanges,
 	"a mismatch turns the strip red and names its cause": showsMismatch,
 	"a reconnect brings back points and marks":           redrawsAfterReconnect,
@@ -34,213 +36,213 @@ var browserTests = map[string]func(browser){
 
 func TestThePageInABrowser(t *testing.T) {
 	t.Parallel()
-	b := startBrowser(t)
+	b := browser.Start(t)
 	for name, test := range browserTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(browser{t, b.ctx})
+			test(t, b.For(t))
 		})
 	}
 }
 
-func showsChanges(b browser) {
-	s := newSite(b.t, scene(1), history(1))
-	page := b.open(s.URL, desk)
-	page.shows("verdict-state", "In sync")
+func showsChanges(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), history(1))
+	page := b.Open(s.URL, browser.Desk)
+	page.Shows("verdict-state", "In sync")
 	s.push(relayDown(2))
-	page.shows("verdict-state", "Relay down")
-	page.shows("verdict-text", "312 events are safe in the outbox")
-	page.shows("pending", "312")
-	page.shows("pending-seconds", "3.1 s old")
-	page.shows("state-relay", "down")
-	page.shows("relay-role-relay", "does not answer")
-	page.shows("relay-role-relay-2", "standby")
-	page.until(`!document.querySelector('[data-testid="edge-relay"]').classList.contains("moving")`)
-	page.until(`document.querySelector('[data-testid="edge-outbox"]').classList.contains("moving")`)
-	page.shows("marks", "relay down: nobody publishes")
-	page.until(`document.getElementById("announce").textContent.startsWith("Relay down: ")`)
+	page.Shows("verdict-state", "Relay down")
+	page.Shows("verdict-text", "312 events are safe in the outbox")
+	page.Shows("pending", "312")
+	page.Shows("pending-seconds", "3.1 s old")
+	page.Shows("state-relay", "down")
+	page.Shows("relay-role-relay", "does not answer")
+	page.Shows("relay-role-relay-2", "standby")
+	page.Until(`!document.querySelector('[data-testid="edge-relay"]').classList.contains("moving")`)
+	page.Until(`document.querySelector('[data-testid="edge-outbox"]').classList.contains("moving")`)
+	page.Shows("marks", "relay down: nobody publishes")
+	page.Until(`document.getElementById("announce").textContent.startsWith("Relay down: ")`)
 	s.push(scene(3))
-	page.shows("verdict-state", "In sync")
-	page.shows("duplicates", "0")
-	page.shows("rate-written", "120")
-	page.until(`document.title.startsWith("In sync")`)
+	page.Shows("verdict-state", "In sync")
+	page.Shows("duplicates", "0")
+	page.Shows("rate-written", "120")
+	page.Until(`document.title.startsWith("In sync")`)
 }
 
-func showsMismatch(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL, desk)
-	page.until(`document.querySelector('[data-testid="findings"]').hidden`)
+func showsMismatch(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Until(`document.querySelector('[data-testid="findings"]').hidden`)
 	s.push(mismatched(2))
-	page.shows("verdict-state", "Mismatch")
-	page.until(`getComputedStyle(document.querySelector('[data-testid="verdict"]')).backgroundColor === "rgb(179, 38, 30)"`)
-	page.until(`document.getElementById("verdict-icon").getAttribute("href") === "#icon-mismatch"`)
-	page.shows("findings", "duplicates: p1 offset 16204 event 7 of its order came before")
-	page.shows("duplicates", "✕ 2")
-	page.shows("missing", "✕ 1")
-	page.shows("holes", "0")
+	page.Shows("verdict-state", "Mismatch")
+	page.Until(`getComputedStyle(document.querySelector('[data-testid="verdict"]')).backgroundColor === "rgb(179, 38, 30)"`)
+	page.Until(`document.getElementById("verdict-icon").getAttribute("href") === "#icon-mismatch"`)
+	page.Shows("findings", "duplicates: p1 offset 16204 event 7 of its order came before")
+	page.Shows("duplicates", "✕ 2")
+	page.Shows("missing", "✕ 1")
+	page.Shows("holes", "0")
 }
 
-func redrawsAfterReconnect(b browser) {
-	s := newSite(b.t, scene(300), history(300))
-	page := b.open(s.URL, desk)
-	page.until(`document.getElementById("chart").dataset.points === "300"`)
-	page.until(`document.getElementById("chart").dataset.marks === "5"`)
-	page.until(`document.querySelectorAll("#marks li").length === 5`)
+func redrawsAfterReconnect(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(300), history(300))
+	page := b.Open(s.URL, browser.Desk)
+	page.Until(`document.getElementById("chart").dataset.points === "300"`)
+	page.Until(`document.getElementById("chart").dataset.marks === "5"`)
+	page.Until(`document.querySelectorAll("#marks li").length === 5`)
 	s.refuse(true)
 	s.cut()
 	s.push(relayDown(301)) // nobody hears it
 	s.refuse(false)
-	page.until(`document.getElementById("chart").dataset.marks === "6"`)
-	page.shows("marks", "relay down: nobody publishes")
+	page.Until(`document.getElementById("chart").dataset.marks === "6"`)
+	page.Shows("marks", "relay down: nobody publishes")
 	s.push(scene(302))
-	page.shows("count-outbox", "84,450")
-	page.until(`document.querySelector("#chart canvas").width > 0`)
+	page.Shows("count-outbox", "84,450")
+	page.Until(`document.querySelector("#chart canvas").width > 0`)
 }
 
-func followsNewConsole(b browser) {
-	s := newSite(b.t, scene(300), history(300))
-	page := b.open(s.URL, desk)
-	page.until(`document.getElementById("chart").dataset.points === "300"`)
+func followsNewConsole(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(300), history(300))
+	page := b.Open(s.URL, browser.Desk)
+	page.Until(`document.getElementById("chart").dataset.points === "300"`)
 	again := relayDown(301)
 	again.Number = 1
 	s.mu.Lock()
 	s.now, s.past = again, nil
 	s.mu.Unlock()
 	s.cut()
-	page.until(`document.getElementById("chart").dataset.points === "1"`)
-	page.shows("verdict-state", "Relay down")
+	page.Until(`document.getElementById("chart").dataset.points === "1"`)
+	page.Shows("verdict-state", "Relay down")
 }
 
-func saysSilence(b browser) {
-	s := newSite(b.t, scene(1), history(1))
-	page := b.open(s.URL, desk)
-	page.shows("stale", "no news for 5 s, reconnecting")
-	page.until(`document.body.classList.contains("is-stale")`)
+func saysSilence(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), history(1))
+	page := b.Open(s.URL, browser.Desk)
+	page.Shows("stale", "no news for 5 s, reconnecting")
+	page.Until(`document.body.classList.contains("is-stale")`)
 	s.push(scene(2))
-	page.until(`document.querySelector('[data-testid="stale"]').textContent === ""`)
+	page.Until(`document.querySelector('[data-testid="stale"]').textContent === ""`)
 }
 
-func opensOrderByKeyboard(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL, desk)
-	page.focus(`#orders tr:nth-child(2) button`)
-	page.press(kb.Enter)
-	page.until(`document.getElementById("order").open`)
-	page.until(`document.getElementById("order").contains(document.activeElement)`)
-	page.shows("order-events", "16204")
-	page.shows("order-events", "+41 ms")
-	page.shows("order-events", "waits")
-	page.until(`document.getElementById("order-facts").textContent.includes("delivery")`)
-	page.click(`#order-events summary`)
-	page.until(`document.querySelector("#order-events pre").textContent.includes("<img src=x")`)
-	page.press(kb.Escape)
-	page.until(`!document.getElementById("order").open`)
-	page.until(`document.activeElement === document.querySelector("#orders tr:nth-child(2) button")`)
+func opensOrderByKeyboard(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Focus(`#orders tr:nth-child(2) button`)
+	page.Press(kb.Enter)
+	page.Until(`document.getElementById("order").open`)
+	page.Until(`document.getElementById("order").contains(document.activeElement)`)
+	page.Shows("order-events", "16204")
+	page.Shows("order-events", "+41 ms")
+	page.Shows("order-events", "waits")
+	page.Until(`document.getElementById("order-facts").textContent.includes("delivery")`)
+	page.Click(`#order-events summary`)
+	page.Until(`document.querySelector("#order-events pre").textContent.includes("<img src=x")`)
+	page.Press(kb.Escape)
+	page.Until(`!document.getElementById("order").open`)
+	page.Until(`document.activeElement === document.querySelector("#orders tr:nth-child(2) button")`)
 }
 
-func saysOrderIsNotThere(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL, desk)
-	page.click(fmt.Sprintf(`#orders tr[data-key=%q]`, orderID(999)))
-	page.shows("order-message", "There is no such order in the outbox.")
-	page.click(`#order-close`)
-	page.until(`!document.getElementById("order").open`)
+func saysOrderIsNotThere(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Click(fmt.Sprintf(`#orders tr[data-key=%q]`, orderID(999)))
+	page.Shows("order-message", "There is no such order in the outbox.")
+	page.Click(`#order-close`)
+	page.Until(`!document.getElementById("order").open`)
 }
 
-func holdsLines(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL, desk)
+func holdsLines(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
 	first := fmt.Sprintf(`document.querySelector("#orders tr").dataset.key === %q`, orderID(1001))
-	page.until(first)
-	page.focus(`#orders tr:nth-child(2) button`)
+	page.Until(first)
+	page.Focus(`#orders tr:nth-child(2) button`)
 	s.push(scene(5))
-	page.shows("orders-held", "held while you point at them")
-	page.until(`!document.querySelector('[data-testid="orders-held"]').hidden`)
-	page.until(first)
-	page.focus(`#tab-chaos`)
+	page.Shows("orders-held", "held while you point at them")
+	page.Until(`!document.querySelector('[data-testid="orders-held"]').hidden`)
+	page.Until(first)
+	page.Focus(`#tab-chaos`)
 	s.push(scene(6))
-	page.until(fmt.Sprintf(`document.querySelector("#orders tr").dataset.key === %q`, orderID(1006)))
+	page.Until(fmt.Sprintf(`document.querySelector("#orders tr").dataset.key === %q`, orderID(1006)))
 }
 
-func breaksThings(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL, desk)
-	page.until(`!document.querySelector('[data-testid="chaos-needs"]').hidden`)
-	page.until(`document.querySelector('[data-verb="kill"]').disabled`)
-	page.do(chromedp.Navigate(s.URL + "/#token=secret"))
-	page.until(`document.querySelector('[data-testid="chaos-needs"]').hidden && location.hash === ""`)
-	page.click(`[data-verb="kill"][data-target="relay"]`)
-	page.shows("chaos-log", "kill map[target:relay]")
-	page.click(`[data-verb="pause"][data-target="projector-1"]`)
-	page.shows("chaos-log", "pause map[seconds:10 target:projector-1]")
-	page.do(chromedp.SetValue(chromedp.CSS("#chaos-rate"), "50"))
-	page.click(`[data-verb="rate"]`)
-	page.shows("chaos-log", "rate map[orders_per_second:50]")
-	page.do(chromedp.Reload()) // the session still has the token
-	page.until(`document.querySelector('[data-verb="kill"]')?.disabled === false`)
+func breaksThings(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Until(`!document.querySelector('[data-testid="chaos-needs"]').hidden`)
+	page.Until(`document.querySelector('[data-verb="kill"]').disabled`)
+	page.Do(chromedp.Navigate(s.URL + "/#token=secret"))
+	page.Until(`document.querySelector('[data-testid="chaos-needs"]').hidden && location.hash === ""`)
+	page.Click(`[data-verb="kill"][data-target="relay"]`)
+	page.Shows("chaos-log", "kill map[target:relay]")
+	page.Click(`[data-verb="pause"][data-target="projector-1"]`)
+	page.Shows("chaos-log", "pause map[seconds:10 target:projector-1]")
+	page.Do(chromedp.SetValue(chromedp.CSS("#chaos-rate"), "50"))
+	page.Click(`[data-verb="rate"]`)
+	page.Shows("chaos-log", "rate map[orders_per_second:50]")
+	page.Do(chromedp.Reload()) // the session still has the token
+	page.Until(`document.querySelector('[data-verb="kill"]')?.disabled === false`)
 	if got := len(strings.Split(s.requests(), "\n")); got != 3 {
-		b.t.Errorf("%d requests, want 3:\n%s", got, s.requests())
+		t.Errorf("%d requests, want 3:\n%s", got, s.requests())
 	}
 }
 
-func forgetsRefusedToken(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL+"/#token=stale", desk)
-	page.until(`document.querySelector('[data-verb="kill"]').disabled === false`)
-	page.click(`[data-verb="kill"][data-target="relay"]`)
-	page.shows("chaos-log", "The token is not the one of this run.")
-	page.until(`document.querySelector('[data-verb="kill"]').disabled`)
-	page.until(`sessionStorage.length === 0`)
+func forgetsRefusedToken(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL+"/#token=stale", browser.Desk)
+	page.Until(`document.querySelector('[data-verb="kill"]').disabled === false`)
+	page.Click(`[data-verb="kill"][data-target="relay"]`)
+	page.Shows("chaos-log", "The token is not the one of this run.")
+	page.Until(`document.querySelector('[data-verb="kill"]').disabled`)
+	page.Until(`sessionStorage.length === 0`)
 }
 
-func hasNoControls(b browser) {
-	s := newSite(b.t, scene(1), nil)
+func hasNoControls(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
 	s.chaos = false
-	page := b.open(s.URL+"/#token=secret", desk)
-	page.shows("items", "Margherita")
-	page.until(`document.querySelectorAll('[data-verb], [role="tab"]').length === 0`)
-	page.until(`document.querySelector("#panel-analytics").offsetHeight > 100`)
+	page := b.Open(s.URL+"/#token=secret", browser.Desk)
+	page.Shows("items", "Margherita")
+	page.Until(`document.querySelectorAll('[data-verb], [role="tab"]').length === 0`)
+	page.Until(`document.querySelector("#panel-analytics").offsetHeight > 100`)
 }
 
-func movesAlongTabs(b browser) {
-	s := newSite(b.t, scene(1), nil)
-	page := b.open(s.URL, desk)
-	page.focus(`#tab-chaos`)
-	page.press(kb.ArrowRight)
-	page.until(`document.activeElement.id === "tab-analytics" && !document.getElementById("panel-analytics").hidden`)
-	page.until(`document.getElementById("panel-chaos").hidden`)
-	page.shows("kitchen", "on the way")
-	page.until(`document.querySelectorAll("#bars-orders rect").length === 30`)
-	page.press(kb.Home)
-	page.until(`document.activeElement.id === "tab-chaos" && !document.getElementById("panel-chaos").hidden`)
+func movesAlongTabs(t *testing.T, b browser.Browser) {
+	s := newSite(t, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Focus(`#tab-chaos`)
+	page.Press(kb.ArrowRight)
+	page.Until(`document.activeElement.id === "tab-analytics" && !document.getElementById("panel-analytics").hidden`)
+	page.Until(`document.getElementById("panel-chaos").hidden`)
+	page.Shows("kitchen", "on the way")
+	page.Until(`document.querySelectorAll("#bars-orders rect").length === 30`)
+	page.Press(kb.Home)
+	page.Until(`document.activeElement.id === "tab-chaos" && !document.getElementById("panel-chaos").hidden`)
 }
 
-func restsOnWish(b browser) {
-	page := b.open(newSite(b.t, scene(1), nil).URL, desk)
+func restsOnWish(t *testing.T, b browser.Browser) {
+	page := b.Open(newSite(t, scene(1), nil).URL, browser.Desk)
 	line := `getComputedStyle(document.querySelector('[data-testid="edge-relay"].moving .line')).animationName`
-	page.until(line + ` === "none"`)
-	page.media("prefers-reduced-motion", "no-preference")
-	page.until(line + ` === "flow"`)
+	page.Until(line + ` === "none"`)
+	page.Media("prefers-reduced-motion", "no-preference")
+	page.Until(line + ` === "flow"`)
 }
 
-func followsScheme(b browser) {
-	page := b.open(newSite(b.t, scene(300), history(300)).URL, desk)
-	page.until(`document.getElementById("chart").dataset.points === "300"`)
-	page.eval(`document.querySelector("#chart canvas").dataset.scheme = "light"`)
-	page.media("prefers-color-scheme", "dark")
-	page.until(`document.querySelectorAll("#chart canvas").length === 1 && !document.querySelector("#chart canvas").dataset.scheme`)
+func followsScheme(t *testing.T, b browser.Browser) {
+	page := b.Open(newSite(t, scene(300), history(300)).URL, browser.Desk)
+	page.Until(`document.getElementById("chart").dataset.points === "300"`)
+	page.Eval(`document.querySelector("#chart canvas").dataset.scheme = "light"`)
+	page.Media("prefers-color-scheme", "dark")
+	page.Until(`document.querySelectorAll("#chart canvas").length === 1 && !document.querySelector("#chart canvas").dataset.scheme`)
 }
 
-func showsTableAlone(b browser) {
-	s := newSite(b.t, mismatched(5), nil)
-	page := &tab{b.t, b.tab()}
-	page.do(call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(s.URL))
+func showsTableAlone(t *testing.T, b browser.Browser) {
+	s := newSite(t, mismatched(5), nil)
+	page := b.Empty()
+	page.Do(browser.Call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(s.URL))
 	const visible = `[...document.querySelectorAll("body *")].filter((n) => n.offsetParent && n.matches("main, header, section, dialog")).map((n) => n.className).join()`
-	if got := page.eval(visible); got != "plain" {
-		b.t.Errorf("visible: %q, want the plain table alone", got)
+	if got := page.Eval(visible); got != "plain" {
+		t.Errorf("visible: %q, want the plain table alone", got)
 	}
-	if got := page.eval(`document.querySelector('.plain [data-testid="duplicates"]').textContent`); got != "2" {
-		b.t.Errorf("duplicates: %q", got)
+	if got := page.Eval(`document.querySelector('.plain [data-testid="duplicates"]').textContent`); got != "2" {
+		t.Errorf("duplicates: %q", got)
 	}
 }
 
@@ -249,25 +251,25 @@ const clipped = `[...document.querySelectorAll(".strip, .node, .tile, .audit, .p
 	.filter((n) => n.offsetParent && (n.scrollHeight > n.clientHeight + 1 || n.scrollWidth > n.clientWidth + 1))
 	.map((n) => n.id || n.dataset.testid || n.className).join(", ")`
 
-func fitsOneScreen(b browser) {
+func fitsOneScreen(t *testing.T, b browser.Browser) {
 	for _, now := range []Snapshot{scene(300), crowded(300), relayDown(300), mismatched(300)} {
-		page := b.open(newSite(b.t, now, history(300)).URL, desk)
-		page.until(`document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280`)
-		page.until(`[...document.querySelectorAll("main.live > *")].every((n) => n.getBoundingClientRect().bottom <= 800)`)
-		page.until(`document.querySelector("#chart canvas").clientHeight > 120`)
+		page := b.Open(newSite(t, now, history(300)).URL, browser.Desk)
+		page.Until(`document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280`)
+		page.Until(`[...document.querySelectorAll("main.live > *")].every((n) => n.getBoundingClientRect().bottom <= 800)`)
+		page.Until(`document.querySelector("#chart canvas").clientHeight > 120`)
 		if now.Verdict.State != Mismatch { // whose findings take the room of lists
-			if got := page.eval(clipped); got != "" {
-				b.t.Errorf("clipped: %s", got)
+			if got := page.Eval(clipped); got != "" {
+				t.Errorf("clipped: %s", got)
 			}
 		}
 	}
 }
 
-func fitsPhone(b browser) {
-	page := b.open(newSite(b.t, mismatched(300), history(300)).URL, look{390, 844, "light"})
-	page.until(`document.documentElement.scrollWidth <= 390`)
-	page.until(`[...document.querySelectorAll("main.live > *, .node, .tile")].every((n) => n.getBoundingClientRect().right <= 390)`)
-	page.click(`#orders tr:nth-child(2) button`)
-	page.shows("order-events", "16204")
-	page.until(`document.getElementById("order").getBoundingClientRect().right <= 390`)
+func fitsPhone(t *testing.T, b browser.Browser) {
+	page := b.Open(newSite(t, mismatched(300), history(300)).URL, browser.Look{Width: 390, Height: 844, Scheme: "light"})
+	page.Until(`document.documentElement.scrollWidth <= 390`)
+	page.Until(`[...document.querySelectorAll("main.live > *, .node, .tile")].every((n) => n.getBoundingClientRect().right <= 390)`)
+	page.Click(`#orders tr:nth-child(2) button`)
+	page.Shows("order-events", "16204")
+	page.Until(`document.getElementById("order").getBoundingClientRect().right <= 390`)
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv/browser"
 )
 
 //go:embed testdata/axe/axe.min.js
@@ -23,34 +23,34 @@ const (
 	colours    = `["color-contrast"]`
 )
 
-func isAccessible(b browser) {
+func isAccessible(t *testing.T, b browser.Browser) {
 	few := func(s Snapshot) Snapshot { // axe takes its time with each line
 		s.Orders = s.Orders[:3]
 		return s
 	}
 	for scheme, rules := range map[string]string{"light": everything, "dark": colours} {
-		s := newSite(b.t, few(scene(300)), history(300))
-		page := b.open(s.URL, look{1280, 800, scheme})
-		page.eval(axe + "; ''")
-		page.axe(rules, scheme+", in sync")
+		s := newSite(t, few(scene(300)), history(300))
+		page := b.Open(s.URL, browser.Look{Width: 1280, Height: 800, Scheme: scheme})
+		page.Eval(axe + "; ''")
+		examine(t, page, rules, scheme+", in sync")
 		s.push(few(relayDown(301)))
-		page.shows("verdict-state", "Relay down")
-		page.axe(colours, scheme+", relay down")
+		page.Shows("verdict-state", "Relay down")
+		examine(t, page, colours, scheme+", relay down")
 		s.push(few(mismatched(302)))
-		page.shows("verdict-state", "Mismatch")
-		page.click(`#tab-analytics`)
-		page.axe(rules, scheme+", mismatch and analytics")
-		page.click(`#orders tr:nth-child(2) button`)
-		page.shows("order-events", "16204")
-		page.axe(rules, scheme+", an order")
+		page.Shows("verdict-state", "Mismatch")
+		page.Click(`#tab-analytics`)
+		examine(t, page, rules, scheme+", mismatch and analytics")
+		page.Click(`#orders tr:nth-child(2) button`)
+		page.Shows("order-events", "16204")
+		examine(t, page, rules, scheme+", an order")
 	}
 }
 
-// axe has the page examined.
-func (p *tab) axe(rules, what string) {
-	p.t.Helper()
-	if found := p.eval(fmt.Sprintf(violations, rules)); found != "" {
-		p.t.Errorf("%s: %s", what, found)
+// examine has axe examine the page.
+func examine(t *testing.T, page *browser.Tab, rules, what string) {
+	t.Helper()
+	if found := page.Eval(fmt.Sprintf(violations, rules)); found != "" {
+		t.Errorf("%s: %s", what, found)
 	}
 }
 
@@ -62,51 +62,39 @@ func TestScreenshots(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	b := startBrowser(t)
+	b := browser.Start(t)
 	for _, scheme := range []string{"light", "dark"} {
 		url := os.Getenv("CONSOLE")
 		if url == "" {
 			url = newSite(t, scene(300), history(300)).URL + "/#token=secret"
 		}
-		page := b.open(url, look{1280, 800, scheme})
-		page.until(`Number(document.getElementById("chart").dataset.points) > 1`)
-		page.eval(`document.getElementById("tab-analytics")?.click(); ""`)
-		page.shoot(filepath.Join(dir, "console-"+scheme+".png"))
+		page := b.Open(url, browser.Look{Width: 1280, Height: 800, Scheme: scheme})
+		page.Until(`Number(document.getElementById("chart").dataset.points) > 1`)
+		page.Eval(`document.getElementById("tab-analytics")?.click(); ""`)
+		page.Shoot(filepath.Join(dir, "console-"+scheme+".png"))
 	}
 	if os.Getenv("CONSOLE") != "" {
 		return
 	}
 	for name, shot := range map[string]struct {
 		now Snapshot
-		how look
+		how browser.Look
 	}{
-		"mismatch":      {mismatched(300), desk},
-		"mismatch-dark": {mismatched(300), look{1280, 800, "dark"}},
-		"relay-down":    {relayDown(301), desk},
-		"crowded":       {crowded(301), desk},
-		"tablet":        {scene(301), look{820, 1180, "light"}},
-		"wide":          {scene(300), look{1920, 1080, "light"}},
-		"phone":         {scene(300), look{390, 844, "light"}},
-		"phone-dark":    {relayDown(301), look{390, 844, "dark"}},
+		"mismatch":      {mismatched(300), browser.Desk},
+		"mismatch-dark": {mismatched(300), browser.Look{Width: 1280, Height: 800, Scheme: "dark"}},
+		"relay-down":    {relayDown(301), browser.Desk},
+		"crowded":       {crowded(301), browser.Desk},
+		"tablet":        {scene(301), browser.Look{Width: 820, Height: 1180, Scheme: "light"}},
+		"wide":          {scene(300), browser.Look{Width: 1920, Height: 1080, Scheme: "light"}},
+		"phone":         {scene(300), browser.Look{Width: 390, Height: 844, Scheme: "light"}},
+		"phone-dark":    {relayDown(301), browser.Look{Width: 390, Height: 844, Scheme: "dark"}},
 	} {
-		page := b.open(newSite(t, shot.now, append(history(300), shot.now.point())).URL+"/#token=secret", shot.how)
-		page.shoot(filepath.Join(dir, name+".png"))
+		page := b.Open(newSite(t, shot.now, append(history(300), shot.now.point())).URL+"/#token=secret", shot.how)
+		page.Shoot(filepath.Join(dir, name+".png"))
 	}
-	page := b.open(newSite(t, scene(300), history(300)).URL, desk)
-	page.click(`#orders tr:nth-child(3) button`)
-	page.shows("order-events", "16204")
-	page.click(`#order-events summary`)
-	page.shoot(filepath.Join(dir, "order.png"))
-}
-
-// shoot writes a picture of the tab: of the whole page, where it is longer than the screen.
-func (p *tab) shoot(file string) {
-	p.t.Helper()
-	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(file, picture, 0o644); err != nil {
-		p.t.Fatal(err)
-	}
+	page := b.Open(newSite(t, scene(300), history(300)).URL, browser.Desk)
+	page.Click(`#orders tr:nth-child(3) button`)
+	page.Shows("order-events", "16204")
+	page.Click(`#order-events summary`)
+	page.Shoot(filepath.Join(dir, "order.png"))
 }
