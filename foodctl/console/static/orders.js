@@ -43,10 +43,10 @@ function fill(node, order) {
   attribute(button, "title", order.id);
   cells(node, [
     null, typeName(order.type), clock(order.written),
-    stage(order, order.published), stage(order, order.applied, order.done),
+    stage(order, order.published, order.done), stage(order, order.applied, order.done),
     order.offset < 0 ? "" : `p${order.partition} ${order.offset}`,
   ]);
-  node.children[3].classList.toggle("waits", !order.published);
+  node.children[3].classList.toggle("waits", !order.published && !order.done);
   node.children[4].classList.toggle("waits", !order.applied && !order.done);
 }
 
