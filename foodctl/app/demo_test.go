@@ -58,6 +58,12 @@ func TestDemoPauseThatNobodyFeelsFailsTheOnes(t *testing.T) {
 	if got := p.verdict(); got != audit.Holds {
 		t.Errorf("verdict %s, want %s", got, audit.Holds)
 	}
+	left := p.until("what is left", func(l line) bool { return strings.HasPrefix(l.Notice, "left to look at: ") }).Notice
+	dir, _, _ := strings.Cut(strings.TrimPrefix(left, "left to look at: "), ";")
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("what a failed trial leaves to look at: %v", err)
+	}
 	if code := p.exit(); code != 1 || !strings.Contains(p.stderr.String(), "no pause was felt") {
 		t.Errorf("exit code %d, %q: want 1, and why", code, p.stderr.String())
 	}
