@@ -76,6 +76,31 @@ func TestTheTourNamesTestsThatExist(t *testing.T) {
 	}
 }
 
+func TestTheTourIsComparedInShape(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(tourFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := tour(string(page))
+	outputs := make([]string, 0, len(blocks))
+	for _, b := range blocks {
+		outputs = append(outputs, b.output)
+	}
+	if diff := cmp.Diff(string(page), rewritten(string(page), blocks, outputs)); diff != "" {
+		t.Errorf("with its own outputs the page is another, -page +rewritten:\n%s", diff)
+	}
+	const row = "2@16  01a22088-79d9-7bca-9808-72e624b31b6d  v1  order.placed.v1  0/2085480[0]  +12ms\n"
+	if other := "1@7   01a22097-8172-7657-965f-0f6db2065e63  v1  order.placed.v1  A/85480[0]    +3ms  \n"; shape(row) != shape(other) {
+		t.Errorf("%q and %q are different", shape(row), shape(other))
+	}
+	for _, other := range []string{strings.Replace(row, "placed", "rated", 1), strings.Replace(row, "  0/2085480[0]", "", 1), row + row} {
+		if shape(row) == shape(other) {
+			t.Errorf("%q passes for %q", other, row)
+		}
+	}
+}
+
 // quiet waits until all that was written is applied, and nothing more has been for some seconds.
 func (p *process) quiet() {
 	p.t.Helper()

@@ -38,6 +38,20 @@ func TestEveryPlaceExists(t *testing.T) {
 	}
 }
 
+func TestAPlaceThatIsGoneIsNoticed(t *testing.T) {
+	t.Parallel()
+	for _, p := range []Place{
+		{"foodctl/explain/gone.go", "All", ""},
+		{"foodctl/explain/explain.go", "Gone", ""},
+		{"foodctl/explain/explain.go", "Command", ""},
+		{"sql/orders/0004_orders.up.sql", "CREATE TABLE gone", ""},
+	} {
+		if exists(p) == nil {
+			t.Errorf("%s is said to be in %s", p.Symbol, p.Path)
+		}
+	}
+}
+
 // exists looks a place up in the repository.
 func exists(p Place) error {
 	text, err := os.ReadFile(filepath.Join(root, p.Path))

@@ -51,11 +51,12 @@ what they have. What came of a commit without an answer is never guessed: the ne
 		Name:   "I5",
 		Claim:  "Postgres hears of a position only after a committed checkpoint holds it, idle times included. The checkpoint never goes back.",
 		Breaks: "Postgres discards log that nobody has",
-		How: `Confirm, which is what the status updates to Postgres carry, is called in one place: behind the commit of a Kafka transaction whose
-checkpoint holds the position. A keepalive's position may become a checkpoint of its own in quiet times, and only that is
+		How: `Confirm, which decides what the status updates to Postgres carry, is only ever given the end of a checkpoint that is committed: of the
+one that a start has read, and then of each behind its commit. A keepalive's position may become a checkpoint of its own in quiet times, and only that is
 confirmed. Before the first checkpoint is known, status updates carry zeros.`,
 		Code: []Place{
-			{"relay/app/pump.go", "pump.committed", "the only place that confirms"},
+			{"relay/app/pump.go", "pump.committed", "confirms, behind the commit"},
+			{"relay/app/session.go", "session.pump", "confirms the checkpoint that the start has read"},
 			{"relay/wal/stream.go", "Stream.Confirm", "stores what the next status update says"},
 			{"relay/wal/status.go", "Stream.sendStatus", "written, flushed and applied are always the same"},
 			{"relay/app/due.go", "pump.idle", "quiet times"},
