@@ -39,7 +39,9 @@ func TestUpIsBrokenFromItsPageAndThePageSeesIt(t *testing.T) {
 		t.Errorf("the page: %d, %.100s", code, body)
 	}
 	for _, fault := range []struct{ verb, body string }{
-		{"kill", `{"target":"projector-1"}`}, {"pause", `{"target":"projector-2","seconds":1}`}, {"partition", `{"target":"relay","seconds":3}`},
+		{"kill", `{"target":"projector-1"}`},
+		{"pause", `{"target":"projector-2","seconds":1}`},
+		{"partition", `{"target":"relay","seconds":3}`},
 		{"rate", `{"orders_per_second":60}`},
 	} {
 		if code, body := request(t, http.MethodPost, url+"/api/chaos/"+fault.verb, token, fault.body); code != http.StatusOK {

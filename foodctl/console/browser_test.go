@@ -13,7 +13,7 @@ import (
 )
 
 // browserTests are claims about the page that only a browser can tell.
-var browserTests = map[string]func(*testing.T, browser.Browser){
+var browserTests = map[string]func(browser.Browser){
 	"what changes is shown":                              showsChanges,
 	"a mismatch turns the strip red and names its cause": showsMismatch,
 	"a reconnect brings back points and marks":           redrawsAfterReconnect,
@@ -40,13 +40,13 @@ func TestThePageInABrowser(t *testing.T) {
 	for name, test := range browserTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, b.For(t))
+			test(b.For(t))
 		})
 	}
 }
 
-func showsChanges(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), history(1))
+func showsChanges(b browser.Browser) {
+	s := newSite(b, scene(1), history(1))
 	page := b.Open(s.URL, browser.Desk)
 	page.Shows("verdict-state", "In sync")
 	s.push(relayDown(2))
@@ -68,8 +68,8 @@ func showsChanges(t *testing.T, b browser.Browser) {
 	page.Until(`document.title.startsWith("In sync")`)
 }
 
-func showsMismatch(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func showsMismatch(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL, browser.Desk)
 	page.Until(`document.querySelector('[data-testid="findings"]').hidden`)
 	s.push(mismatched(2))
@@ -82,8 +82,8 @@ func showsMismatch(t *testing.T, b browser.Browser) {
 	page.Shows("holes", "0")
 }
 
-func redrawsAfterReconnect(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(300), history(300))
+func redrawsAfterReconnect(b browser.Browser) {
+	s := newSite(b, scene(300), history(300))
 	page := b.Open(s.URL, browser.Desk)
 	page.Until(`document.getElementById("chart").dataset.points === "300"`)
 	page.Until(`document.getElementById("chart").dataset.marks === "5"`)
@@ -99,8 +99,8 @@ func redrawsAfterReconnect(t *testing.T, b browser.Browser) {
 	page.Until(`document.querySelector("#chart canvas").width > 0`)
 }
 
-func followsNewConsole(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(300), history(300))
+func followsNewConsole(b browser.Browser) {
+	s := newSite(b, scene(300), history(300))
 	page := b.Open(s.URL, browser.Desk)
 	page.Until(`document.getElementById("chart").dataset.points === "300"`)
 	again := relayDown(301)
@@ -113,8 +113,8 @@ func followsNewConsole(t *testing.T, b browser.Browser) {
 	page.Shows("verdict-state", "Relay down")
 }
 
-func saysSilence(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), history(1))
+func saysSilence(b browser.Browser) {
+	s := newSite(b, scene(1), history(1))
 	page := b.Open(s.URL, browser.Desk)
 	page.Shows("stale", "no news for 5 s, reconnecting")
 	page.Until(`document.body.classList.contains("is-stale")`)
@@ -122,8 +122,8 @@ func saysSilence(t *testing.T, b browser.Browser) {
 	page.Until(`document.querySelector('[data-testid="stale"]').textContent === ""`)
 }
 
-func opensOrderByKeyboard(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func opensOrderByKeyboard(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL, browser.Desk)
 	page.Focus(`#orders tr:nth-child(2) button`)
 	page.Press(kb.Enter)
@@ -140,8 +140,8 @@ func opensOrderByKeyboard(t *testing.T, b browser.Browser) {
 	page.Until(`document.activeElement === document.querySelector("#orders tr:nth-child(2) button")`)
 }
 
-func saysOrderIsNotThere(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func saysOrderIsNotThere(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL, browser.Desk)
 	page.Click(fmt.Sprintf(`#orders tr[data-key=%q]`, orderID(999)))
 	page.Shows("order-message", "There is no such order in the outbox.")
@@ -149,8 +149,8 @@ func saysOrderIsNotThere(t *testing.T, b browser.Browser) {
 	page.Until(`!document.getElementById("order").open`)
 }
 
-func holdsLines(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func holdsLines(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL, browser.Desk)
 	first := fmt.Sprintf(`document.querySelector("#orders tr").dataset.key === %q`, orderID(1001))
 	page.Until(first)
@@ -164,8 +164,8 @@ func holdsLines(t *testing.T, b browser.Browser) {
 	page.Until(fmt.Sprintf(`document.querySelector("#orders tr").dataset.key === %q`, orderID(1006)))
 }
 
-func breaksThings(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func breaksThings(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL, browser.Desk)
 	page.Until(`!document.querySelector('[data-testid="chaos-needs"]').hidden`)
 	page.Until(`document.querySelector('[data-verb="kill"]').disabled`)
@@ -181,12 +181,12 @@ func breaksThings(t *testing.T, b browser.Browser) {
 	page.Do(chromedp.Reload()) // the session still has the token
 	page.Until(`document.querySelector('[data-verb="kill"]')?.disabled === false`)
 	if got := len(strings.Split(s.requests(), "\n")); got != 3 {
-		t.Errorf("%d requests, want 3:\n%s", got, s.requests())
+		b.Errorf("%d requests, want 3:\n%s", got, s.requests())
 	}
 }
 
-func forgetsRefusedToken(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func forgetsRefusedToken(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL+"/#token=stale", browser.Desk)
 	page.Until(`document.querySelector('[data-verb="kill"]').disabled === false`)
 	page.Click(`[data-verb="kill"][data-target="relay"]`)
@@ -195,8 +195,8 @@ func forgetsRefusedToken(t *testing.T, b browser.Browser) {
 	page.Until(`sessionStorage.length === 0`)
 }
 
-func hasNoControls(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func hasNoControls(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	s.chaos = false
 	page := b.Open(s.URL+"/#token=secret", browser.Desk)
 	page.Shows("items", "Margherita")
@@ -204,8 +204,8 @@ func hasNoControls(t *testing.T, b browser.Browser) {
 	page.Until(`document.querySelector("#panel-analytics").offsetHeight > 100`)
 }
 
-func movesAlongTabs(t *testing.T, b browser.Browser) {
-	s := newSite(t, scene(1), nil)
+func movesAlongTabs(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
 	page := b.Open(s.URL, browser.Desk)
 	page.Focus(`#tab-chaos`)
 	page.Press(kb.ArrowRight)
@@ -217,32 +217,32 @@ func movesAlongTabs(t *testing.T, b browser.Browser) {
 	page.Until(`document.activeElement.id === "tab-chaos" && !document.getElementById("panel-chaos").hidden`)
 }
 
-func restsOnWish(t *testing.T, b browser.Browser) {
-	page := b.Open(newSite(t, scene(1), nil).URL, browser.Desk)
+func restsOnWish(b browser.Browser) {
+	page := b.Open(newSite(b, scene(1), nil).URL, browser.Desk)
 	line := `getComputedStyle(document.querySelector('[data-testid="edge-relay"].moving .line')).animationName`
 	page.Until(line + ` === "none"`)
 	page.Media("prefers-reduced-motion", "no-preference")
 	page.Until(line + ` === "flow"`)
 }
 
-func followsScheme(t *testing.T, b browser.Browser) {
-	page := b.Open(newSite(t, scene(300), history(300)).URL, browser.Desk)
+func followsScheme(b browser.Browser) {
+	page := b.Open(newSite(b, scene(300), history(300)).URL, browser.Desk)
 	page.Until(`document.getElementById("chart").dataset.points === "300"`)
 	page.Eval(`document.querySelector("#chart canvas").dataset.scheme = "light"`)
 	page.Media("prefers-color-scheme", "dark")
 	page.Until(`document.querySelectorAll("#chart canvas").length === 1 && !document.querySelector("#chart canvas").dataset.scheme`)
 }
 
-func showsTableAlone(t *testing.T, b browser.Browser) {
-	s := newSite(t, mismatched(5), nil)
+func showsTableAlone(b browser.Browser) {
+	s := newSite(b, mismatched(5), nil)
 	page := b.Empty()
 	page.Do(browser.Call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(s.URL))
 	const visible = `[...document.querySelectorAll("body *")].filter((n) => n.offsetParent && n.matches("main, header, section, dialog")).map((n) => n.className).join()`
 	if got := page.Eval(visible); got != "plain" {
-		t.Errorf("visible: %q, want the plain table alone", got)
+		b.Errorf("visible: %q, want the plain table alone", got)
 	}
 	if got := page.Eval(`document.querySelector('.plain [data-testid="duplicates"]').textContent`); got != "2" {
-		t.Errorf("duplicates: %q", got)
+		b.Errorf("duplicates: %q", got)
 	}
 }
 
@@ -251,22 +251,22 @@ const clipped = `[...document.querySelectorAll(".strip, .node, .tile, .audit, .p
 	.filter((n) => n.offsetParent && (n.scrollHeight > n.clientHeight + 1 || n.scrollWidth > n.clientWidth + 1))
 	.map((n) => n.id || n.dataset.testid || n.className).join(", ")`
 
-func fitsOneScreen(t *testing.T, b browser.Browser) {
+func fitsOneScreen(b browser.Browser) {
 	for _, now := range []Snapshot{scene(300), crowded(300), relayDown(300), mismatched(300)} {
-		page := b.Open(newSite(t, now, history(300)).URL, browser.Desk)
+		page := b.Open(newSite(b, now, history(300)).URL, browser.Desk)
 		page.Until(`document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280`)
 		page.Until(`[...document.querySelectorAll("main.live > *")].every((n) => n.getBoundingClientRect().bottom <= 800)`)
 		page.Until(`document.querySelector("#chart canvas").clientHeight > 120`)
 		if now.Verdict.State != Mismatch { // whose findings take the room of lists
 			if got := page.Eval(clipped); got != "" {
-				t.Errorf("clipped: %s", got)
+				b.Errorf("clipped: %s", got)
 			}
 		}
 	}
 }
 
-func fitsPhone(t *testing.T, b browser.Browser) {
-	page := b.Open(newSite(t, mismatched(300), history(300)).URL, browser.Look{Width: 390, Height: 844, Scheme: "light"})
+func fitsPhone(b browser.Browser) {
+	page := b.Open(newSite(b, mismatched(300), history(300)).URL, browser.Look{Width: 390, Height: 844, Scheme: "light"})
 	page.Until(`document.documentElement.scrollWidth <= 390`)
 	page.Until(`[...document.querySelectorAll("main.live > *, .node, .tile")].every((n) => n.getBoundingClientRect().right <= 390)`)
 	page.Click(`#orders tr:nth-child(2) button`)

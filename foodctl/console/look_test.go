@@ -23,31 +23,31 @@ const (
 	colours    = `["color-contrast"]`
 )
 
-func isAccessible(t *testing.T, b browser.Browser) {
+func isAccessible(b browser.Browser) {
 	few := func(s Snapshot) Snapshot { // axe takes its time with each line
 		s.Orders = s.Orders[:3]
 		return s
 	}
 	for scheme, rules := range map[string]string{"light": everything, "dark": colours} {
-		s := newSite(t, few(scene(300)), history(300))
+		s := newSite(b, few(scene(300)), history(300))
 		page := b.Open(s.URL, browser.Look{Width: 1280, Height: 800, Scheme: scheme})
 		page.Eval(axe + "; ''")
-		examine(t, page, rules, scheme+", in sync")
+		examine(b, page, rules, scheme+", in sync")
 		s.push(few(relayDown(301)))
 		page.Shows("verdict-state", "Relay down")
-		examine(t, page, colours, scheme+", relay down")
+		examine(b, page, colours, scheme+", relay down")
 		s.push(few(mismatched(302)))
 		page.Shows("verdict-state", "Mismatch")
 		page.Click(`#tab-analytics`)
-		examine(t, page, rules, scheme+", mismatch and analytics")
+		examine(b, page, rules, scheme+", mismatch and analytics")
 		page.Click(`#orders tr:nth-child(2) button`)
 		page.Shows("order-events", "16204")
-		examine(t, page, rules, scheme+", an order")
+		examine(b, page, rules, scheme+", an order")
 	}
 }
 
 // examine has axe examine the page.
-func examine(t *testing.T, page *browser.Tab, rules, what string) {
+func examine(t testing.TB, page *browser.Tab, rules, what string) {
 	t.Helper()
 	if found := page.Eval(fmt.Sprintf(violations, rules)); found != "" {
 		t.Errorf("%s: %s", what, found)

@@ -35,32 +35,37 @@ func (w *relayWatch) look(ctx context.Context, programs []Program) (relays []Rel
 	skipped := make([]float64, len(programs))
 	var asking sync.WaitGroup
 	for i, p := range programs {
-		asking.Go(func() {
-			if relays[i].Name = p.Name; p.PID != nil {
-				relays[i].PID = p.PID()
-			}
-			m, err := status.Scrape(ctx, p.URL)
-			if err != nil {
-				return
-			}
-			relays[i].Up, relays[i].started, skipped[i] = true, m.Sum(startedMetric), m.Sum(droppedMetric)
-			for _, role := range roles {
-				if m.Is(roleMetric, "role", role) {
-					relays[i].Role = role
-				}
-			}
-		})
+		asking.Go(func() { relays[i], skipped[i] = askRelay(ctx, p) })
 	}
 	asking.Wait()
 	total := 0.0
 	for i, r := range relays {
+		if r.Up && skipped[i] < w.newest[r.Name] { // another process
+			w.dropped[r.Name] += w.newest[r.Name]
+		}
 		if r.Up {
-			if skipped[i] < w.newest[r.Name] { // another process
-				w.dropped[r.Name] += w.newest[r.Name]
-			}
 			w.newest[r.Name] = skipped[i]
 		}
 		total += w.dropped[r.Name] + w.newest[r.Name]
 	}
 	return relays, int64(total)
+}
+
+// askRelay asks one what it does, and what its process has dropped.
+func askRelay(ctx context.Context, p Program) (r Relay, skipped float64) {
+	r.Name = p.Name
+	if p.PID != nil {
+		r.PID = p.PID()
+	}
+	m, err := status.Scrape(ctx, p.URL)
+	if err != nil {
+		return r, 0
+	}
+	for _, role := range roles {
+		if m.Is(roleMetric, "role", role) {
+			r.Role = role
+		}
+	}
+	r.Up, r.started = true, m.Sum(startedMetric)
+	return r, m.Sum(droppedMetric)
 }

@@ -96,18 +96,19 @@ func TestStreamsEndWithTheConsole(t *testing.T) {
 	if kind, _ := next(); kind != "" {
 		t.Errorf("then came %q, want the end", kind)
 	}
-	answer := fetch(t, server.URL+"/events", nil)
-	if answer.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("a new stream is answered %s, want 503", answer.Status)
+	if got := do(t, http.MethodGet, server.URL+"/events", "", nil); got.code != http.StatusServiceUnavailable {
+		t.Errorf("a new stream is answered %d, want 503", got.code)
 	}
 }
 
-func fetch(t *testing.T, url string, change func(*http.Request)) *http.Response {
-	t.Helper()
-	return do(t, http.MethodGet, url, "", change)
+// reply is an answer that was read.
+type reply struct {
+	code   int
+	header http.Header
+	body   string
 }
 
-func do(t *testing.T, method, url, body string, change func(*http.Request)) *http.Response {
+func do(t *testing.T, method, url, body string, change func(*http.Request)) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -120,8 +121,12 @@ func do(t *testing.T, method, url, body string, change func(*http.Request)) *htt
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = answer.Body.Close() })
-	return answer
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{answer.StatusCode, answer.Header, string(text)}
 }
 
 func TestOnlyThisMachinesNamesAreAnswered(t *testing.T) {
@@ -132,11 +137,11 @@ func TestOnlyThisMachinesNamesAreAnswered(t *testing.T) {
 		"": http.StatusOK, "localhost:7480": http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:7480": http.StatusOK, "192.168.1.7:7480": http.StatusOK,
 		"evil.example": http.StatusMisdirectedRequest, "evil.example:7480": http.StatusMisdirectedRequest,
 	} {
-		answer := fetch(t, server.URL+"/api/snapshot", func(r *http.Request) { r.Host = host })
-		if answer.StatusCode != want {
-			t.Errorf("host %q is answered %s, want %d", host, answer.Status, want)
+		answer := do(t, http.MethodGet, server.URL+"/api/snapshot", "", func(r *http.Request) { r.Host = host })
+		if answer.code != want {
+			t.Errorf("host %q is answered %d, want %d", host, answer.code, want)
 		}
-		if got := answer.Header.Get("Content-Security-Policy"); want == http.StatusOK && got != csp {
+		if got := answer.header.Get("Content-Security-Policy"); want == http.StatusOK && got != csp {
 			t.Errorf("content security policy %q", got)
 		}
 	}
@@ -192,24 +197,21 @@ func TestThingsAreBrokenOnlyWithTheToken(t *testing.T) {
 		"pause":         {server.URL, "pause", `{"target":"relay","seconds":1.5}`, bear(token), http.StatusOK, "pause relay 1.5s"},
 		"rate":          {server.URL, "rate", `{"orders_per_second":20}`, bear(token), http.StatusOK, "rate"},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one breaker
-			answer := do(t, http.MethodPost, tt.url+"/api/chaos/"+tt.verb, tt.body, tt.change)
-			body, _ := io.ReadAll(answer.Body)
-			if answer.StatusCode != tt.code {
-				t.Fatalf("answered %s: %s; want %d", answer.Status, body, tt.code)
-			}
-			if strings.Contains(string(body), token) {
-				t.Errorf("the token is in the answer: %s", body)
-			}
-			did := ""
-			select {
-			case did = <-b.did:
-			default:
-			}
-			if did != tt.did {
-				t.Errorf("did %q, want %q", did, tt.did)
-			}
-		})
+		answer := do(t, http.MethodPost, tt.url+"/api/chaos/"+tt.verb, tt.body, tt.change)
+		if answer.code != tt.code {
+			t.Errorf("%s: answered %d: %s; want %d", name, answer.code, answer.body, tt.code)
+		}
+		if strings.Contains(answer.body, token) {
+			t.Errorf("%s: the token is in the answer: %s", name, answer.body)
+		}
+		did := ""
+		select {
+		case did = <-b.did:
+		default:
+		}
+		if did != tt.did {
+			t.Errorf("%s: did %q, want %q", name, did, tt.did)
+		}
 	}
 	c.hub.publish(&Snapshot{Number: 1})
 	if marks := c.hub.snapshot().Marks; len(marks) != 3 || marks[0].Kind != MarkChaos {

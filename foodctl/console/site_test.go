@@ -25,7 +25,7 @@ type site struct {
 
 // newSite serves the page, first with a snapshot and a history. Whoever connects is sent both, and what is pushed later: a
 // test need not know whether the page has connected already.
-func newSite(t *testing.T, now Snapshot, past []Point) *site {
+func newSite(t testing.TB, now Snapshot, past []Point) *site {
 	t.Helper()
 	s := &site{now: now, past: past, chaos: true, streams: make(map[chan string]bool)}
 	mux := http.NewServeMux()

@@ -30,7 +30,7 @@ func (l *looker) verdictOf(s *Snapshot, ready bool, waiting int64) Verdict {
 	case len(s.Trouble) > 0:
 		return Verdict{State: Blind, Text: s.Trouble[0]}
 	case l.relays.active == "" && s.Pending.Unpublished > 0:
-		return Verdict{State: RelayDown, Text: fmt.Sprintf("%s safe in the outbox", waitingText(waiting, s.Pending.Unpublished))}
+		return Verdict{State: RelayDown, Text: waitingText(waiting, s.Pending.Unpublished) + " safe in the outbox"}
 	case l.relays.active == "":
 		return Verdict{State: RelayDown, Text: "new orders are safe in the outbox"}
 	case !ready:
@@ -38,7 +38,7 @@ func (l *looker) verdictOf(s *Snapshot, ready bool, waiting int64) Verdict {
 	case s.At.Sub(l.changed) < changedFor:
 		return Verdict{State: l.changedTo, Text: l.changedText}
 	case draining(s):
-		return Verdict{State: Draining, Text: fmt.Sprintf("%s on the way", counted(s.Pending.Events, "event"))}
+		return Verdict{State: Draining, Text: counted(s.Pending.Events, "event") + " on the way"}
 	}
 	return Verdict{State: InSync, Text: "every order is in the topic and in the read model"}
 }
@@ -101,7 +101,11 @@ func faultsText(a Audit) string {
 		n    int64
 		text string
 	}{
-		{a.Duplicates, "duplicate"}, {a.Missing, "missing"}, {a.Holes, "out of order"}, {a.Foreign, "foreign"}, {a.Mismatched, "altered"},
+		{a.Duplicates, "duplicate"},
+		{a.Missing, "missing"},
+		{a.Holes, "out of order"},
+		{a.Foreign, "foreign"},
+		{a.Mismatched, "altered"},
 		{a.Unapplied, "not applied"},
 	} {
 		if f.n > 0 {

@@ -22,7 +22,8 @@ const patience = 60 * time.Second
 
 // Browser is one for all subtests of a test, in the hands of one of them.
 type Browser struct {
-	t   testing.TB
+	testing.TB
+
 	ctx context.Context
 }
 
@@ -42,7 +43,10 @@ func Start(t testing.TB) Browser {
 }
 
 // For is the same browser in the hands of a subtest.
-func (b Browser) For(t testing.TB) Browser { return Browser{t, b.ctx} }
+func (b Browser) For(t *testing.T) Browser {
+	t.Helper()
+	return Browser{t, b.ctx}
+}
 
 func findBrowser(t testing.TB) string {
 	t.Helper()
@@ -72,7 +76,7 @@ var Desk = Look{1280, 800, "light"}
 
 // Open opens a page. When the test ends its console must have been without an error.
 func (b Browser) Open(url string, how Look) *Tab {
-	b.t.Helper()
+	b.Helper()
 	page := b.Empty()
 	page.watchConsole()
 	page.Media("prefers-color-scheme", how.Scheme, "prefers-reduced-motion", "reduce") // what moves costs the test's machine
@@ -99,15 +103,15 @@ func (p *Tab) Load(url string) {
 
 // Empty is a tab without a page, whose console nobody watches.
 func (b Browser) Empty() *Tab {
-	b.t.Helper()
+	b.Helper()
 	ctx, shut := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(shut)
+	b.Cleanup(shut)
 	if err := chromedp.Do(ctx); err != nil {
-		b.t.Fatal(err)
+		b.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*patience)
-	b.t.Cleanup(cancel)
-	return &Tab{b.t, ctx}
+	b.Cleanup(cancel)
+	return &Tab{b.TB, ctx}
 }
 
 // Call is an action that has only a command.
@@ -140,6 +144,7 @@ func (p *Tab) watchConsole() {
 	})
 }
 
+// Do does what chromedp can.
 func (p *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	if err := chromedp.Do(p.ctx, actions...); err != nil {
@@ -182,17 +187,19 @@ func (p *Tab) Eval(expression string) string {
 	return value
 }
 
-// Click clicks the element that a CSS selector finds, and Focus gives it the focus.
+// Click clicks the element that a CSS selector finds.
 func (p *Tab) Click(selector string) {
 	p.t.Helper()
 	p.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
+// Focus gives the element that a CSS selector finds the focus.
 func (p *Tab) Focus(selector string) {
 	p.t.Helper()
 	p.Do(chromedp.Focus(chromedp.CSS(selector)))
 }
 
+// Press presses keys.
 func (p *Tab) Press(keys string) {
 	p.t.Helper()
 	p.Do(chromedp.KeyEvent(keys))
