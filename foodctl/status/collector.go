@@ -92,6 +92,7 @@ func pool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	config.MaxConns = 1
+	config.ConnConfig.RuntimeParams["application_name"] = "foodctl status"
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
