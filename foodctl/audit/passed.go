@@ -41,7 +41,7 @@ const countLetters = `
 SELECT count(*)
 FROM dead_letters
 WHERE topic = $1
-  AND state <> 'redriven'`
+  AND state = 'waiting'`
 
 // follow holds the read model against the events that its offsets have passed, in one snapshot of it.
 func (c *Continuous) follow(ctx context.Context) error {
@@ -145,12 +145,15 @@ func (c *Continuous) note(lost []passed, letters int64) {
 	}
 	if letters > 0 {
 		found = append(found, Offender{
-			Kind: WrongReadModel, Table: "dead_letters", Detail: fmt.Sprintf("%d events could not be applied: see projector letters list", letters),
+			Kind: WrongReadModel, Table: "dead_letters", Detail: fmt.Sprintf("%d events could not be applied: projector letters list says why, and redrive applies them", letters),
 		})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lost = append(slices.Clip(lost[:min(len(lost), keptExtra)]), c.lost...)
+	if extra := len(lost) - keptLost; extra > 0 {
+		c.count.Left += int64(extra) // of what is not asked about again it is not known whether it came
+	}
+	c.lost = append(slices.Clip(lost[:min(len(lost), keptLost)]), c.lost...)
 	c.list.replace(WrongReadModel, found)
 	c.count.Unapplied = int64(len(lost)) + letters
 }

@@ -49,10 +49,17 @@ type partition struct {
 const remembered = 4096
 
 func newArrivals() *arrivals {
-	return &arrivals{
-		published: make(map[version]published), applied: make(map[version]time.Time), partitions: make(map[int32]*partition),
-		transactions: broker.NewCount(),
-	}
+	a := new(arrivals)
+	a.Reset()
+	return a
+}
+
+// Reset implements status.Observer.
+func (a *arrivals) Reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.published, a.applied, a.partitions = make(map[version]published), make(map[version]time.Time), make(map[int32]*partition)
+	a.order, a.appliedOrder, a.transactions, a.newest = nil, nil, broker.NewCount(), time.Time{}
 }
 
 // Prepare implements status.Observer.
@@ -135,7 +142,7 @@ const selectApplied = `
 SELECT t.order_id, t.version, t.part, t.position
 FROM order_timeline AS t
 JOIN unnest($1::integer[], $2::bigint[]) AS f (part, position) ON t.part = f.part AND t.position > f.position
-ORDER BY t.part, t.position
+ORDER BY t.position
 LIMIT 2000`
 
 // Where each partition of the read model is.
@@ -167,6 +174,8 @@ func (c *Console) followReadModel(ctx context.Context) {
 }
 
 func (c *Console) positions(ctx context.Context) (map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
 	at := make(map[int32]int64)
 	var part int32
 	var position int64
@@ -179,6 +188,8 @@ func (c *Console) positions(ctx context.Context) (map[int32]int64, error) {
 }
 
 func (c *Console) newlyApplied(ctx context.Context, at map[int32]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
 	parts, positions := make([]int32, 0, len(at)), make([]int64, 0, len(at))
 	for part, position := range at {
 		parts, positions = append(parts, part), append(positions, position)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/life"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/readonly"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -55,6 +56,9 @@ type Console struct {
 	looker   looker // of Run alone
 }
 
+// sessionName is how Postgres knows the console's sessions.
+const sessionName = "foodctl console"
+
 // Open connects to the databases and the brokers as it needs them: one that is away is told of on the page.
 func Open(ctx context.Context, cfg Config) (c *Console, err error) {
 	c = &Console{cfg: cfg, arrivals: newArrivals(), hub: newHub(), health: ops.NewHealth(firstLook)}
@@ -86,25 +90,14 @@ func Open(ctx context.Context, cfg Config) (c *Console, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c.orders, err = pool(ctx, cfg.OrdersURL); err != nil {
+	if c.orders, err = readonly.Pool(ctx, cfg.OrdersURL, sessionName, 2); err != nil {
 		return c, fmt.Errorf("orders database: %w", err)
 	}
-	if c.readModel, err = pool(ctx, cfg.ReadModelURL); err != nil {
+	if c.readModel, err = readonly.Pool(ctx, cfg.ReadModelURL, sessionName, 2); err != nil {
 		return c, fmt.Errorf("read model's database: %w", err)
 	}
 	c.client, err = kgo.NewClient(append(cfg.Security.Options(), kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID("foodctl-console"))...)
 	return c, err
-}
-
-func pool(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = 2
-	config.ConnConfig.RuntimeParams["application_name"] = "foodctl console"
-	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
-	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // Close ends all connections.

@@ -3,9 +3,11 @@ package console
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 )
 
@@ -53,10 +55,11 @@ type asked struct {
 	errs    []error
 }
 
+// placeTimeout is how long one place may take to answer one look: the page shall not wait for it with what the others say.
+const placeTimeout = 2 * time.Second
+
 // look asks everybody at once, and makes a snapshot of the answers.
 func (c *Console) look(ctx context.Context) *Snapshot {
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
-	defer cancel()
 	l := &c.looker
 	a := c.ask(ctx)
 	l.number++
@@ -71,27 +74,19 @@ func (c *Console) look(ctx context.Context) *Snapshot {
 	}
 	c.pipe(s, &a)
 	s.Slot = l.slotOf(a.slot)
-	var err error
-	if s.Orders, err = c.ordersOf(ctx, a.orders); err != nil {
-		a.errs = append(a.errs, err)
-	}
-	if s.Analytics, err = c.sums(ctx); err != nil {
-		a.errs = append(a.errs, err)
-	}
+	waiting := c.askOn(ctx, s, &a, &running)
 	for _, err := range a.errs {
 		s.Trouble = append(s.Trouble, err.Error())
 	}
 	l.notice(s, &a)
-	var waiting int64
-	if l.relays.active == "" {
-		waiting = c.waiting(ctx, running.Unpublished, running.OldestSeq)
-	}
 	l.judge(s, c.collector.Ready(), waiting)
 	return s
 }
 
-// ask asks each place in a goroutine of its own: one that does not answer holds up no other.
+// ask asks each place in a goroutine of its own: one that does not answer holds up the others for placeTimeout at most.
 func (c *Console) ask(ctx context.Context) (a asked) {
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
 	var mu sync.Mutex // guards a.errs
 	var asking sync.WaitGroup
 	ask := func(what func() error) {
@@ -117,8 +112,6 @@ func (c *Console) ask(ctx context.Context) (a asked) {
 	ask(func() error { a.relays, a.reread = c.looker.relays.look(ctx, c.cfg.Relays); return nil })
 	ask(func() error { a.api = c.cfg.API != "" && status.Ready(ctx, c.cfg.API); return nil })
 	ask(func() error {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
 		err := c.client.Ping(ctx)
 		if a.broker = err == nil; err != nil {
 			err = fmt.Errorf("no Kafka broker of %v answers: %w", c.cfg.Brokers, err)
@@ -127,6 +120,23 @@ func (c *Console) ask(ctx context.Context) (a asked) {
 	})
 	asking.Wait()
 	return a
+}
+
+// askOn asks what depends on the answers, of the places that have given one, and returns how many orders wait for a relay.
+func (c *Console) askOn(ctx context.Context, s *Snapshot, a *asked, running *audit.Running) (waiting int64) {
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	var errOrders, errSums error
+	s.Analytics = c.looker.analytics
+	if s.Orders, errOrders = c.ordersOf(ctx, a.orders, a.members != nil); a.members != nil {
+		s.Analytics, errSums = c.sums(ctx)
+	}
+	a.errs = append(a.errs, errOrders, errSums)
+	a.errs = slices.DeleteFunc(a.errs, func(err error) bool { return err == nil })
+	if a.slot.Name == "" || active(a.relays, a.slot).Name != "" {
+		return -1
+	}
+	return c.waiting(ctx, running.Unpublished, running.OldestSeq)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

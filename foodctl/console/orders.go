@@ -61,8 +61,8 @@ SELECT order_id, version
 FROM order_summary
 WHERE order_id = ANY ($1)`
 
-// ordersOf adds to the orders what is known of their newest events' ways.
-func (c *Console) ordersOf(ctx context.Context, n newestOrders) ([]Order, error) {
+// ordersOf adds to the orders what is known of their newest events' ways; what the read model has of them, if it answers.
+func (c *Console) ordersOf(ctx context.Context, n newestOrders, answers bool) ([]Order, error) {
 	orders := make([]Order, len(n.rows))
 	ids := make([]uuid.UUID, len(n.rows))
 	for i, r := range n.rows {
@@ -73,6 +73,9 @@ func (c *Console) ordersOf(ctx context.Context, n newestOrders) ([]Order, error)
 		}
 		o.Applied = moment(applied)
 		orders[i], ids[i] = o, r.Order
+	}
+	if !answers {
+		return orders, nil
 	}
 	has := make(map[uuid.UUID]int64)
 	var v version

@@ -158,10 +158,10 @@ func mismatched(n int64) Snapshot {
 	s.Audit.Duplicates, s.Audit.Missing = 2, 1
 	for i, detail := range []string{"event 7 of its order came before, at offset 16190", "event 8 of its order came before, at offset 16191"} {
 		s.Audit.Findings = append(s.Audit.Findings, Finding{
-			At: s.At, Kind: "duplicates", Partition: new(int32(1)), Offset: new(int64(16_204 + i)), Order: orderID(990), Detail: detail,
+			Kind: "duplicates", Partition: new(int32(1)), Offset: new(int64(16_204 + i)), Order: orderID(990), Detail: detail,
 		})
 	}
-	s.Audit.Findings = append(s.Audit.Findings, Finding{At: s.At, Kind: "missing", Order: orderID(991), Detail: "version 3, written 12:00:03, is not in the topic"})
+	s.Audit.Findings = append(s.Audit.Findings, Finding{Kind: "missing", Order: orderID(991), Detail: "version 3, written 12:00:03, is not in the topic"})
 	return s
 }
 

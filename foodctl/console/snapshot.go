@@ -100,9 +100,10 @@ type Kafka struct {
 
 // Audit is what the console has counted itself. Everything but the two totals must be 0.
 type Audit struct {
-	Since      time.Time `json:"since"`    // when the console began
+	Since      time.Time `json:"since"`    // when the console began, or the topic was made anew
 	Events     int64     `json:"events"`   // in the topic, from its beginning: duplicates and missing ones are counted over all
 	Compared   int64     `json:"compared"` // with their rows and predecessors, since the console began
+	Left       int64     `json:"left"`     // comparisons that it had no room for: foodctl verify makes them
 	Duplicates int64     `json:"duplicates"`
 	Missing    int64     `json:"missing"`     // rows that the relay has passed and the topic lacks
 	Holes      int64     `json:"holes"`       // events that came before the one that they follow in their order
@@ -114,7 +115,6 @@ type Audit struct {
 
 // Finding is something that must not be.
 type Finding struct {
-	At        time.Time `json:"at"`
 	Kind      string    `json:"kind"` // a name of Audit's counts, such as "duplicates"
 	Partition *int32    `json:"partition,omitempty"`
 	Offset    *int64    `json:"offset,omitempty"`

@@ -72,7 +72,7 @@ func counted(n int64, what string) string {
 // auditOf is what the page has of an audit.
 func auditOf(r *audit.Running) Audit {
 	a := Audit{
-		Since: r.Began, Events: r.Events, Compared: r.Compared,
+		Since: r.Began, Events: r.Events, Compared: r.Compared, Left: r.Left,
 		Duplicates: r.Duplicates, Missing: r.Missing, Holes: r.OutOfOrder, Foreign: r.Extra, Mismatched: r.Mismatched, Unapplied: r.Unapplied,
 		Findings: []Finding{},
 	}

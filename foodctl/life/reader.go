@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/readonly"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 )
 
@@ -40,14 +41,17 @@ const (
 	sessions  = 4               // with each database
 )
 
+// sessionName is how Postgres knows the sessions.
+const sessionName = "foodctl order"
+
 // Open prepares to read. It connects when the first life is read, so that it succeeds while a place is down. The caller must
 // close the reader.
 func Open(ctx context.Context, c Config) (*Reader, error) {
-	orders, err := pool(ctx, c.OrdersURL)
+	orders, err := readonly.Pool(ctx, c.OrdersURL, sessionName, sessions)
 	if err != nil {
 		return nil, fmt.Errorf("orders database: %w", err)
 	}
-	readModel, err := pool(ctx, c.ReadModelURL)
+	readModel, err := readonly.Pool(ctx, c.ReadModelURL, sessionName, sessions)
 	if err != nil {
 		orders.Close()
 		return nil, fmt.Errorf("read model's database: %w", err)
@@ -59,15 +63,6 @@ func Open(ctx context.Context, c Config) (*Reader, error) {
 		return nil, err
 	}
 	return &Reader{orders: orders, readModel: readModel, client: client, topic: c.Topic}, nil
-}
-
-func pool(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = sessions
-	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // Close ends the connections.

@@ -16,8 +16,8 @@ const (
 	chunkBits  = chunkWords * 64
 )
 
-// Set adds a number, which is not negative, and reports whether it is new.
-func (b *Bits) Set(n int64) bool {
+// Set adds a number, which is not negative.
+func (b *Bits) Set(n int64) {
 	chunk := b.chunks[n/chunkBits]
 	if chunk == nil {
 		if b.chunks == nil {
@@ -26,10 +26,14 @@ func (b *Bits) Set(n int64) bool {
 		chunk = new([chunkWords]uint64)
 		b.chunks[n/chunkBits] = chunk
 	}
-	word, bit := n%chunkBits/64, uint64(1)<<(n%64)
-	fresh := chunk[word]&bit == 0
-	chunk[word] |= bit
-	return fresh
+	chunk[n%chunkBits/64] |= 1 << (n % 64)
+}
+
+// Clear removes a number.
+func (b *Bits) Clear(n int64) {
+	if chunk := b.chunks[n/chunkBits]; chunk != nil {
+		chunk[n%chunkBits/64] &^= 1 << (n % 64)
+	}
 }
 
 // Has reports whether the number is in the set.

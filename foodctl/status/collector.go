@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/readonly"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 )
 
@@ -34,6 +35,9 @@ func (c Counts) Arrived() bool { return c.Published == c.Written && c.Applied ==
 
 // latencyMetric is the projector's histogram of seconds from the order's commit to the read model's.
 const latencyMetric = "projector_end_to_end_latency_seconds"
+
+// sessionName is how Postgres knows the sessions.
+const sessionName = "foodctl status"
 
 // window is how far back latencies count.
 const window = 10 * time.Second
@@ -68,11 +72,11 @@ type reading struct {
 
 // Open connects to the databases and the brokers. The caller must call Run, and Close after it.
 func Open(ctx context.Context, c Config) (*Collector, error) {
-	orders, err := pool(ctx, c.OrdersURL)
+	orders, err := readonly.Pool(ctx, c.OrdersURL, sessionName, 1)
 	if err != nil {
 		return nil, fmt.Errorf("orders database: %w", err)
 	}
-	readModel, err := pool(ctx, c.ReadModelURL)
+	readModel, err := readonly.Pool(ctx, c.ReadModelURL, sessionName, 1)
 	if err != nil {
 		orders.Close()
 		return nil, fmt.Errorf("read model's database: %w", err)
@@ -84,16 +88,6 @@ func Open(ctx context.Context, c Config) (*Collector, error) {
 		return nil, err
 	}
 	return &Collector{orders: orders, readModel: readModel, tail: tail, projectors: c.Projectors}, nil
-}
-
-func pool(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = 1
-	config.ConnConfig.RuntimeParams["application_name"] = "foodctl status"
-	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // Run reads the topic until ctx is done.

@@ -17,19 +17,23 @@ import (
 
 // Tail counts the events in the topic by reading all of it as every correct reader does, read_committed. It takes the
 // outbox's sequence number for the event's identity, which costs a bit an event; the audit compares by event id.
+//
+// What it has read is of one history. When the topic is made anew under its name, or a broker has lost what was read already, the tail
+// forgets all, tells its observers so, and reads from the beginning again.
 type Tail struct {
-	client    *kgo.Client
-	admin     *kadm.Client
+	options   []kgo.Opt
 	name      string
 	observers []Observer
 
 	// mu guards what follows.
 	mu         sync.Mutex
+	admin      *kadm.Client
+	id         kadm.TopicID
 	seen       Bits // sequence numbers
 	published  int64
 	duplicates int64
 	malformed  int64
-	failed     error           // of the last fetch
+	failed     error           // of the last fetch, or the last look at the topic
 	next       map[int32]int64 // by partition: everything below has been read
 	first      map[int32]int64 // by partition, where the topic ended when the tail began; nil: not known yet
 }
@@ -52,75 +56,76 @@ type Observer interface {
 	Judge(r Read, fresh bool, seen *Bits)
 	// Control is told of a record that ends a transaction. The same goes for it.
 	Control(r *kgo.Record)
+	// Reset is told that all of the topic is read anew: what was said of it so far is of a history that is no more.
+	Reset()
 }
 
 // NewTail makes a tail of the topic from its beginning.
 func NewTail(brokers []string, security kafka.Security, name string, observers ...Observer) (*Tail, error) {
-	client, err := kgo.NewClient(append(security.Options(),
-		kgo.SeedBrokers(brokers...),
-		kgo.ConsumeTopics(name),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), // or a partition that ends in a marker would never be read to its end
-		// What comes within a tenth of a second is read, and looked up, at once: every transaction by itself would be most of the work.
-		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.FetchMinBytes(1<<20),
-	)...)
-	if err != nil {
+	t := &Tail{
+		name: name, observers: observers, next: make(map[int32]int64),
+		options: append(security.Options(),
+			kgo.SeedBrokers(brokers...),
+			kgo.ConsumeTopics(name),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.KeepControlRecords(), // or a partition that ends in a marker would never be read to its end
+			// What comes within a tenth of a second is read, and looked up, at once: every transaction by itself would be most of the work.
+			kgo.FetchMaxWait(100*time.Millisecond),
+			kgo.FetchMinBytes(256<<10),
+			kgo.FetchMaxPartitionBytes(256<<10), // compressed: in memory it is many times that
+			kgo.FetchMaxBytes(1<<20),
+		),
+	}
+	if err := kgo.ValidateOpts(t.options...); err != nil {
 		return nil, err
 	}
-	return &Tail{client: client, admin: kadm.NewClient(client), name: name, observers: observers, next: make(map[int32]int64)}, nil
+	return t, nil
 }
 
 // Run reads until ctx is done. What the brokers answer wrongly is asked again: the client does so by itself.
 func (t *Tail) Run(ctx context.Context) {
-	defer t.client.Close()
+	for ctx.Err() == nil {
+		client, err := kgo.NewClient(t.options...)
+		if err != nil {
+			t.fail(err) // the options are valid
+			return
+		}
+		t.reset(kadm.NewClient(client))
+		t.read(ctx, client)
+		client.Close()
+	}
+}
+
+// checkEvery is how often the tail asks whether the topic is still the one that it reads.
+const checkEvery = 2 * time.Second
+
+// read reads one history of the topic.
+func (t *Tail) read(ctx context.Context, client *kgo.Client) {
 	for !t.begin(ctx) && ops.Sleep(ctx, 200*time.Millisecond) == nil {
 	}
-	for ctx.Err() == nil {
-		t.add(ctx, t.client.PollFetches(ctx))
-	}
-}
-
-// begin notes where the topic ends, and says whether that could be had.
-func (t *Tail) begin(ctx context.Context) bool {
-	ends, err := t.Ends(ctx)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.first, t.failed = ends, err
-	return err == nil
-}
-
-// Ends says where the topic ends for such a reader, by partition.
-func (t *Tail) Ends(ctx context.Context) (map[int32]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	listed, err := t.admin.ListCommittedOffsets(ctx, t.name)
-	if err == nil {
-		err = listed.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	ends := make(map[int32]int64)
-	listed.Each(func(end kadm.ListedOffset) { ends[end.Partition] = end.Offset })
-	return ends, nil
-}
-
-// Reached says whether everything below the ends has been read.
-func (t *Tail) Reached(ends map[int32]int64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.reached(ends)
-}
-
-func (t *Tail) reached(ends map[int32]int64) bool {
-	for part, end := range ends {
-		if t.next[part] < end {
-			return false
+	for checked := time.Now(); ctx.Err() == nil; {
+		polling, cancel := context.WithTimeout(ctx, checkEvery)
+		fetches := client.PollFetches(polling)
+		cancel()
+		var lost *kgo.ErrDataLoss
+		if errors.As(fetches.Err(), &lost) {
+			return
+		}
+		t.add(ctx, fetches)
+		if time.Since(checked) >= checkEvery {
+			if err := t.check(ctx); errors.Is(err, errHistory) {
+				return
+			}
+			checked = time.Now()
 		}
 	}
-	return true
+}
+
+func (t *Tail) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = err
 }
 
 func (t *Tail) add(ctx context.Context, fetches kgo.Fetches) {
@@ -130,8 +135,8 @@ func (t *Tail) add(ctx context.Context, fetches kgo.Fetches) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failed = fetches.Err(); errors.Is(t.failed, context.Canceled) {
-		t.failed = nil // it is the end
+	if err := fetches.Err(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		t.failed = err // until the brokers answer a check
 	}
 	for _, r := range batch {
 		t.record(r)

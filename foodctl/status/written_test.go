@@ -79,11 +79,14 @@ func TestTheFloorFollowsOldMarksOnly(t *testing.T) {
 	f.Note(now.Add(-settled), 9)
 	f.Note(now, 20)
 	for range 2 {
-		if got := f.At(now); got != 9 {
+		if got := f.At(now, 20); got != 9 {
 			t.Errorf("floor %d, want 9", got)
 		}
 	}
-	if got := f.At(now.Add(settled)); got != 20 {
+	if got := f.At(now.Add(settled), 30); got != 20 {
 		t.Errorf("later %d, want 20", got)
+	}
+	if got := f.At(now.Add(settled), far+50); got != 50 {
+		t.Errorf("with a number that is far away %d, want 50", got)
 	}
 }
