@@ -178,7 +178,7 @@ func TestAVersionOfWhichTheReadModelHasAnotherEventIsNotApplied(t *testing.T) {
 		t.Errorf("the one before: %+v", e)
 	}
 	got := text(t, l)
-	for _, want := range []string{"another event", "Version 2 is event " + events[1].ID.String() + " in the outbox and event " + other.String()} {
+	for _, want := range []string{"another event", "Version 2 is event " + events[1].ID.String() + " in the outbox, and event " + other.String()} {
 		if !strings.Contains(got, want) {
 			t.Errorf("want %q in\n%s", want, got)
 		}
