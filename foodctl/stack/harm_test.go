@@ -131,6 +131,16 @@ func published(t *testing.T, relay *Program) (float64, error) {
 	return m.Sum("relay_published_events_total"), nil
 }
 
+// goesOn waits until something is being done to a program.
+func goesOn(t *testing.T, s *Stack, what string, to *Program) {
+	t.Helper()
+	eventually(t, what+" goes on", func() bool {
+		s.harm.mu.Lock()
+		defer s.harm.mu.Unlock()
+		return s.harm.going[what+" "+to.Name()]
+	})
+}
+
 // standsStill waits until two readings of what a relay has published are equal, between which more was written, and returns
 // them: what was in the middle of its way when it was cut off has arrived then.
 func standsStill(t *testing.T, s *Stack, relay *Program) float64 {
@@ -212,6 +222,7 @@ func TestARelayThatIsCutOffFromKafkaPublishesNothingAndThenAll(t *testing.T) {
 	s := running(t)
 	struck, _ := publisher(t, s)
 	end := during(t, func(ctx context.Context, d time.Duration) error { return s.Partition(ctx, struck.Name(), d) })
+	goesOn(t, s, "partition", struck)
 	before, then := standsStill(t, s, struck), written(t, s)
 	eventually(t, "more wait", func() bool { return written(t, s)-then > 50 })
 	if now, err := published(t, struck); err != nil || now != before {
@@ -260,11 +271,7 @@ func TestStopEndsAllHarmAndHangsOnNone(t *testing.T) {
 		pids = append(pids, p.Pid())
 	}
 	eventually(t, "they are paused", func() bool { return paused(s.OrderService.Pid()) && paused(s.Projectors[0].Pid()) })
-	eventually(t, "it is cut off", func() bool {
-		s.harm.mu.Lock()
-		defer s.harm.mu.Unlock()
-		return s.harm.going["partition "+struck.Name()]
-	})
+	goesOn(t, s, "partition", struck)
 	began := time.Now()
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
