@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,7 +57,10 @@ func (c *consoleCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) e
 	if _, err := fmt.Fprintf(out, "the page is at http://%s\n", listener.Addr()); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-page.done:
+	}
 	return page.close()
 }
 
@@ -84,7 +88,8 @@ type page struct {
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	err     error // of serving; to be read when running is over
+	done    chan struct{} // closed when it is served no more, be it that it cannot be
+	err     error         // of serving; to be read when done is closed
 }
 
 // openPage serves a console on the listener, which it closes. The caller must close it.
@@ -94,14 +99,37 @@ func openPage(ctx context.Context, cfg console.Config, listener net.Listener) (*
 		_ = listener.Close()
 		return nil, err
 	}
-	p := &page{URL: "http://" + listener.Addr().String()}
+	p := &page{URL: "http://" + listener.Addr().String(), done: make(chan struct{})}
 	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx)) // it shows what is on its way until it is closed
 	p.running.Go(func() {
 		defer c.Close()
 		c.Run(ctx)
 	})
-	p.running.Go(func() { p.err = ops.ServeOn(ctx, listener, c.Handler(ops.Registry())) })
+	p.running.Go(func() {
+		defer close(p.done)
+		p.err = ops.ServeOn(ctx, listener, c.Handler(ops.Registry()))
+	})
 	return p, nil
+}
+
+// errUnserved is why what was done while a page was served has ended. The page's own error says more.
+var errUnserved = errors.New("the page is served no more")
+
+// served is a context that ends with ctx, or when the page is served no more, or with stop, which must be called.
+func (p *page) served(ctx context.Context) (while context.Context, stop func()) {
+	while, cancel := context.WithCancelCause(ctx)
+	var following sync.WaitGroup
+	following.Go(func() {
+		select {
+		case <-p.done:
+			cancel(errUnserved)
+		case <-while.Done():
+		}
+	})
+	return while, func() {
+		cancel(nil)
+		following.Wait()
+	}
 }
 
 // address is where a browser finds it. The token, if any, is in the fragment, which is sent to nobody.

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/life"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
@@ -101,17 +101,15 @@ func (l *lines) of(r *kgo.Record, arrived time.Time) recordLine {
 	return line
 }
 
-// marker reads the key of a control record: a version, and a type that is 0 for abort and 1 for commit.
+// marker is what a control record is called.
 func marker(r *kgo.Record) string {
-	if len(r.Key) >= 4 {
-		switch binary.BigEndian.Uint16(r.Key[2:]) {
-		case 0:
-			return "ABORT"
-		case 1:
-			return "COMMIT"
-		}
+	switch how, ends := broker.EndOf(r); {
+	case !ends:
+		return "CONTROL"
+	case how == kgo.TryAbort:
+		return "ABORT"
 	}
-	return "CONTROL"
+	return "COMMIT"
 }
 
 // String is the line for people.

@@ -8,6 +8,9 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 )
 
+// roleMetric is 1 with the role that a relay has, as its label role.
+const roleMetric = "relay_role"
+
 // relays follows which relay publishes, by what they say of themselves.
 type relays struct {
 	names  []string
@@ -35,7 +38,7 @@ func (r *relays) look(ctx context.Context) string {
 	for i, url := range r.urls {
 		m, err := status.Scrape(ctx, url)
 		// Two say it for a moment when one wakes that was paused. It is not the one that was found publishing since.
-		if err == nil && m.Is("relay_role", "role", "active") && (active == "" || r.names[i] == r.active) {
+		if err == nil && m.Is(roleMetric, "role", "active") && (active == "" || r.names[i] == r.active) {
 			active = r.names[i]
 		}
 	}

@@ -191,8 +191,10 @@ func (s *session) leaveOutOld() {
 // the group's session timeout.
 const patience = 60 * time.Second
 
-// drain stops the traffic and waits until everything has arrived, ctx ends, or nothing has moved for long.
+// drain ends what is being done to the system, stops the traffic and waits until everything has arrived, ctx ends, or nothing
+// has moved for long.
 func (s *session) drain(ctx context.Context, patience time.Duration) (arrived bool, err error) {
+	s.EndHarm() // through a relay that is paused or cut off nothing would arrive
 	s.OrderService.Stop()
 	if s.counts, err = s.collector.ReadExactly(ctx); err != nil {
 		return false, err

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 type sqlCmd struct {
@@ -23,6 +25,7 @@ type sqlCmd struct {
 // Help is what `foodctl sql --help` says beside the flags.
 func (sqlCmd) Help() string {
 	return `Runs one statement in a read-only transaction and prints what it returns, for looks into the databases of foodctl up without psql.
+More than one statement is refused.
 
   foodctl sql orders "SELECT seq, type, version FROM outbox ORDER BY seq DESC LIMIT 5"
   foodctl sql readmodel "SELECT part, next_offset, owner FROM projection_offsets"`
@@ -37,19 +40,20 @@ func (c *sqlCmd) Run(ctx context.Context, out io.Writer) error {
 	if c.Database == "orders" {
 		url = orders
 	}
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := connectToRead(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
 	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, c.Query, pgx.QueryExecModeSimpleProtocol) // its answers are text
+		// The simple protocol would take several statements, of which the first may end the transaction.
+		rows, err := tx.Query(ctx, c.Query, pgx.QueryExecModeExec, pgx.QueryResultFormats{pgx.TextFormatCode})
 		if err != nil {
-			return err
+			return oneStatement(err)
 		}
 		table, err := pgx.CollectRows(rows, textRow)
 		if err != nil {
-			return err
+			return oneStatement(err)
 		}
 		names := make([]string, 0, len(rows.FieldDescriptions()))
 		for _, f := range rows.FieldDescriptions() {
@@ -60,6 +64,25 @@ func (c *sqlCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		return printTable(out, names, table)
 	})
+}
+
+// connectToRead makes a session whose transactions are read-only, whoever begins them.
+func connectToRead(ctx context.Context, url string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.RuntimeParams["default_transaction_read_only"] = "on"
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// oneStatement says what is wrong with several statements, of which Postgres says only that it cannot prepare them.
+func oneStatement(err error) error {
+	const syntaxError = "42601"
+	if e, is := errors.AsType[*pgconn.PgError](err); is && e.Code == syntaxError && strings.Contains(e.Message, "multiple commands") {
+		return fmt.Errorf("give one statement; nothing was run: %w", err)
+	}
+	return err
 }
 
 // textRow is a row as the text that Postgres sends, nil for NULL.

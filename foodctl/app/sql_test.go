@@ -20,6 +20,9 @@ func TestSQLAsksADatabaseAndChangesNothing(t *testing.T) {
 		{[]string{"readmodel", "SELECT count(*) FROM order_summary"}, "count\n0\n(1 row)\n"},
 		{[]string{"orders", "SELECT repeat('x', 1000) || E'\n' AS long"}, "long\n" + strings.Repeat("x", 160) + "...\n(1 row)\n"},
 		{[]string{"orders", "DELETE FROM menu_items"}, "read-only transaction"},
+		{[]string{"orders", "COMMIT; DELETE FROM menu_items"}, "give one statement; nothing was run"},
+		{[]string{"orders", "SELECT 1; SELECT 2"}, "give one statement; nothing was run"},
+		{[]string{"orders", "SELECT set_config('transaction_read_only', 'off', false)"}, "must be set before any query"},
 		{[]string{"orders", "SELECT nothing"}, `column "nothing" does not exist`},
 	} {
 		var out strings.Builder
@@ -27,5 +30,12 @@ func TestSQLAsksADatabaseAndChangesNothing(t *testing.T) {
 		if got := out.String(); got != tt.want && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%v: %v, printed\n%s\nwant\n%s", tt.args, err, got, tt.want)
 		}
+	}
+	var out strings.Builder
+	if err := run(t.Context(), append([]string{"sql", "orders", "SELECT count(*) > 10 AS there FROM menu_items"}, urls...), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if want := "there\nt\n(1 row)\n"; out.String() != want {
+		t.Errorf("afterwards: %q, want %q", out.String(), want)
 	}
 }

@@ -68,10 +68,10 @@ func (s *session) roles(ctx context.Context) roles {
 			continue
 		}
 		r.published[p.Name()] = m.Sum(publishedMetric)
-		if m.Is("relay_role", "role", "active") {
+		if m.Is(roleMetric, "role", "active") {
 			r.active = append(r.active, p)
 		}
-		if m.Is("relay_role", "role", "standby") {
+		if m.Is(roleMetric, "role", "standby") {
 			r.standby++
 		}
 	}

@@ -41,21 +41,30 @@ func (f trialFlags) config(ctx context.Context, c stack.Config) (stack.Config, e
 	if err != nil {
 		return stack.Config{}, err
 	}
-	path, err := os.MkdirTemp("", "foodctl-demo-")
-	if err != nil {
-		return stack.Config{}, err
-	}
-	// MkdirTemp shuts others out, and Postgres may have to run as another user.
-	if err := os.Chmod(path, 0o755); err != nil { // what is secret in it has its own mode
-		return stack.Config{}, err
-	}
-	if c.Directory, err = stack.OpenDirectory(path); err != nil {
+	if c.Directory, err = scratchDirectory(); err != nil {
 		return stack.Config{}, err
 	}
 	c.DatabaseURL, c.Brokers, c.Ports, c.Projectors = f.DatabaseURL, f.Brokers, ports, f.Projectors
 	c.Names = stack.ScratchNames("demo_" + strings.ToLower(rand.Text()[:8]))
 	c.Traffic = stack.Traffic{Rate: f.Rate, Seed: f.Seed, Writers: f.Writers}
 	return c, nil
+}
+
+// scratchDirectory makes a directory for one trial.
+func scratchDirectory() (*stack.Directory, error) {
+	path, err := os.MkdirTemp("", "foodctl-demo-")
+	if err != nil {
+		return nil, err
+	}
+	// MkdirTemp shuts others out, and Postgres may have to run as another user.
+	err = os.Chmod(path, 0o755) // what is secret in it has its own mode
+	if err == nil {
+		var dir *stack.Directory
+		if dir, err = stack.OpenDirectory(path); err == nil {
+			return dir, nil
+		}
+	}
+	return nil, errors.Join(err, os.RemoveAll(path))
 }
 
 // ordeal is what a system is put through in a trial.

@@ -73,7 +73,7 @@ func (c *upCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) (err e
 	if err == nil {
 		screen.Object(map[string]string{"page": page.address(token)})
 		screen.Text(banner(s, c, dir, page.address(token)))
-		err = errors.Join(c.watch(ctx, s), page.close())
+		err = errors.Join(c.watch(ctx, s, page), page.close())
 	}
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 }
@@ -135,10 +135,13 @@ func (c *upCmd) config(dir *stack.Directory) stack.Config {
 	}
 }
 
-// watch runs until Ctrl-C, which is the usual end, or until the limit, and then the audit.
-func (c *upCmd) watch(ctx context.Context, s *session) error {
+// watch runs until Ctrl-C, which is the usual end, or until the limit, and then the audit. It ends when there is no page any
+// more: the page's error is then the end's.
+func (c *upCmd) watch(ctx context.Context, s *session, p *page) error {
 	limited := c.Orders > 0 || c.Duration > 0
-	err := s.watch(ctx, c.finished(s))
+	served, stop := p.served(ctx)
+	defer stop()
+	err := s.watch(served, c.finished(s))
 	switch {
 	case err == nil:
 		return c.conclude(ctx, s)
@@ -146,6 +149,8 @@ func (c *upCmd) watch(ctx context.Context, s *session) error {
 		return s.leave(ctx)
 	case ctx.Err() != nil:
 		return &ops.ExitError{Code: 2, Err: errors.Join(errors.New("stopped before the audit"), s.leave(ctx))}
+	case served.Err() != nil:
+		return context.Cause(served)
 	}
 	return err
 }

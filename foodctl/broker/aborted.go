@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -76,7 +75,7 @@ func (c *Count) Add(r *kgo.Record) {
 		c.open[producer]++
 		return
 	}
-	if aborts(r) {
+	if how, ends := EndOf(r); ends && how == kgo.TryAbort {
 		c.records += c.open[producer]
 		transaction := [2]int64{r.ProducerID, int64(r.ProducerEpoch)}
 		if c.markers[transaction] == nil {
@@ -85,11 +84,6 @@ func (c *Count) Add(r *kgo.Record) {
 		c.markers[transaction][r.Partition]++
 	}
 	delete(c.open, producer)
-}
-
-// aborts reads the key of a control record: a version, and a type that is 0 for abort and 1 for commit.
-func aborts(r *kgo.Record) bool {
-	return len(r.Key) >= 4 && binary.BigEndian.Uint16(r.Key[2:]) == 0
 }
 
 // Total is what was counted so far.

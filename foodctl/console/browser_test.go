@@ -21,6 +21,9 @@ var browserTests = map[string]func(browser.Browser){
 	"silence is said, and news end it":                   saysSilence,
 	"an order's life opens and closes by keyboard":       opensOrderByKeyboard,
 	"an order that is not there says so":                 saysOrderIsNotThere,
+	"an order's life says what nobody knows":             saysWhatNobodyKnows,
+	"an order's life says what must not be":              saysWhatMustNotBe,
+	"only relays are cut off":                            cutsOnlyRelays,
 	"lines stay while somebody is at them":               holdsLines,
 	"controls need the token and say what they did":      breaksThings,
 	"a refused token is forgotten":                       forgetsRefusedToken,
@@ -63,7 +66,9 @@ func showsChanges(b browser.Browser) {
 	page.Until(`document.getElementById("announce").textContent.startsWith("Relay down: ")`)
 	s.push(scene(3))
 	page.Shows("verdict-state", "In sync")
-	page.Shows("duplicates", "0")
+	for _, count := range scene(3).Audit.counts() {
+		page.Reads(count.ID, "0")
+	}
 	page.Shows("rate-written", "120")
 	page.Until(`document.title.startsWith("In sync")`)
 }
@@ -77,9 +82,12 @@ func showsMismatch(b browser.Browser) {
 	page.Until(`getComputedStyle(document.querySelector('[data-testid="verdict"]')).backgroundColor === "rgb(179, 38, 30)"`)
 	page.Until(`document.getElementById("verdict-icon").getAttribute("href") === "#icon-mismatch"`)
 	page.Shows("findings", "duplicates: p1 offset 16204 event 7 of its order came before")
-	page.Shows("duplicates", "✕ 2")
-	page.Shows("missing", "✕ 1")
-	page.Shows("holes", "0")
+	page.Shows("findings", "foodctl verify names them all")
+	page.Reads("duplicates", "✕ 2")
+	page.Reads("missing", "✕ 1")
+	page.Reads("holes", "0")
+	page.Reads("audit-events", "48,450")
+	page.Reads("audit-compared", "39,450")
 }
 
 func redrawsAfterReconnect(b browser.Browser) {
@@ -130,9 +138,10 @@ func opensOrderByKeyboard(b browser.Browser) {
 	page.Until(`document.getElementById("order").open`)
 	page.Until(`document.getElementById("order").contains(document.activeElement)`)
 	page.Shows("order-events", "16204")
-	page.Shows("order-events", "+41 ms")
-	page.Shows("order-events", "waits")
-	page.Until(`document.getElementById("order-facts").textContent.includes("delivery")`)
+	page.Until(row(1, "1", "placed", "12:00:01", "+4.0 ms", "0/1A2B3C4D #0 (last)", "p1 16204", "yes"))
+	page.Until(row(2, "2", "accepted", "12:00:02", "waits", "waits", "waits", "waits"))
+	page.Reads("order-message", "")
+	page.Until(`document.getElementById("order-facts").textContent.includes("authorized")`)
 	page.Click(`#order-events summary`)
 	page.Until(`document.querySelector("#order-events pre").textContent.includes("<img src=x")`)
 	page.Press(kb.Escape)
@@ -147,6 +156,37 @@ func saysOrderIsNotThere(b browser.Browser) {
 	page.Shows("order-message", "There is no such order in the outbox.")
 	page.Click(`#order-close`)
 	page.Until(`!document.getElementById("order").open`)
+}
+
+// row holds if a line of an order's life reads so, but for its last cell.
+func row(n int, cells ...string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll("#order-events tr:nth-child(%d) > *")].slice(0, %d).map((n) => n.textContent).join("|") === %q`,
+		n, len(cells), strings.Join(cells, "|"))
+}
+
+func saysWhatNobodyKnows(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Click(fmt.Sprintf(`#orders tr[data-key=%q]`, orderID(998)))
+	page.Reads("order-message", "Not known: topic food-orders: it did not answer in time.")
+	page.Until(row(1, "1", "placed", "12:00:01", "–", "–", "p1 16204?", "yes"))
+	page.Until(row(2, "2", "accepted", "12:00:02", "–", "–", "–", "waits"))
+}
+
+func saysWhatMustNotBe(b browser.Browser) {
+	s := newSite(b, scene(1), nil)
+	page := b.Open(s.URL, browser.Desk)
+	page.Click(fmt.Sprintf(`#orders tr[data-key=%q]`, orderID(997)))
+	page.Until(row(1, "1", "placed", "12:00:01", "+4.0 ms", "0/1A2B3C4D #0 (last)", "p1 16204", "✕ another event"))
+}
+
+func cutsOnlyRelays(b browser.Browser) {
+	page := b.Open(newSite(b, scene(1), nil).URL, browser.Desk)
+	const cut = `[...document.querySelectorAll('[data-verb="partition"]')].map((n) => n.dataset.target).join()`
+	if got := page.Eval(cut); got != "relay,relay-2" {
+		b.Errorf("those that can be cut off: %s, want the relays", got)
+	}
+	page.Until(`document.getElementById("chaos-rate").min > 0`)
 }
 
 func holdsLines(b browser.Browser) {

@@ -33,6 +33,7 @@ var pageHTML string
 var static embed.FS
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"cuttable": cuttable,
 	"plain":    plain,
 	"stations": func() []station { return stations },
 	"zeros":    Audit.counts,
@@ -55,6 +56,9 @@ var stations = []station{
 	{"projectors", "Projectors", "projected", "projected"},
 	{"read_model", "Read model", "applied", "applied"},
 }
+
+// cuttable says whether a target is a relay: only those can be cut off from Kafka.
+func cuttable(target string) bool { return strings.HasPrefix(target, "relay") }
 
 // renderPage writes the page: its frame, the snapshot as data for the first paint, and the same as a table for browsers
 // without scripts. Nothing is written if it fails.

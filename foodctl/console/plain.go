@@ -36,7 +36,9 @@ func plain(s Snapshot) []number {
 	for _, count := range s.Audit.counts() {
 		numbers = append(numbers, number{count.ID, "Audit: " + count.Label, thousands(count.N)})
 	}
-	numbers = append(numbers, number{"audit-events", "Audit: events counted", thousands(s.Audit.Events)})
+	numbers = append(numbers,
+		number{"audit-events", "Audit: events over which duplicates and missing are counted", thousands(s.Audit.Events)},
+		number{"audit-compared", "Audit: events compared for the rest, since " + s.Audit.Since.UTC().Format("15:04") + " UTC", thousands(s.Audit.Compared)})
 	for _, relay := range s.Relays {
 		numbers = append(numbers, number{"relay-role-" + relay.Name, "Role of " + relay.Name, role(relay)})
 	}

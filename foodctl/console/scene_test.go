@@ -1,11 +1,14 @@
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/life"
 )
 
 // noon is when the scenes are played.
@@ -82,6 +85,44 @@ func ordersOf(n int64, at time.Time) []Order {
 	return orders
 }
 
+// lifeOf is the life of an order of which one event is applied, and the next only written.
+func lifeOf(id uuid.UUID) life.Life {
+	return life.Life{
+		Order: id, Customer: 7, Fulfilment: "accepted", Payment: "authorized", Version: 2, ReadModel: 1, Topic: "food-orders",
+		Events: []life.Event{
+			{
+				Version: 1, Type: "order.placed.v1", ID: uuid.MustParse("019ac9a4-0000-7000-8000-000000000001"), At: noon.Add(time.Second), Seq: 4711,
+				Commit: 0x1A2B3C4D, Last: true, Committed: noon.Add(1004 * time.Millisecond), Partition: 1, Offset: 16_204, Found: true,
+				Applied: true, AppliedAt: 16_204, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736",
+				Payload: json.RawMessage(`{"customer_id": 7, "note": "<img src=x onerror=alert(1)>"}`),
+			},
+			{
+				Version: 2, Type: "order.accepted.v1", ID: uuid.MustParse("019ac9a4-0000-7000-8000-000000000002"), At: noon.Add(2 * time.Second), Seq: 4720,
+				Partition: 1, Offset: -1, AppliedAt: -1, Payload: json.RawMessage(`{}`),
+			},
+		},
+		Trouble: []string{},
+	}
+}
+
+// halfKnown is the life of an order when the topic did not answer: what the read model says alone is known of the records.
+func halfKnown(id uuid.UUID) life.Life {
+	l := lifeOf(id)
+	l.Trouble = []string{"topic food-orders: it did not answer in time"}
+	e := &l.Events[0]
+	e.Found, e.Commit, e.Committed, e.Last = false, 0, time.Time{}, false
+	l.Events[1].Partition = -1
+	return l
+}
+
+// replaced is the life of an order of which the read model has another event than the outbox.
+func replaced(id uuid.UUID) life.Life {
+	l := lifeOf(id)
+	e := &l.Events[0]
+	e.Applied, e.AppliedAt, e.Other = false, -1, uuid.MustParse("019ac9a4-0000-7000-8000-000000000003")
+	return l
+}
+
 func membersOf(events int64, at time.Time) []Member {
 	member := func(p int32, owner string) Member {
 		return Member{Partition: p, Owner: owner, Epoch: 4, Next: events/3 + 812, Applied: events / 3, Updated: at}
@@ -146,7 +187,7 @@ func crowded(n int64) Snapshot {
 	s.Slot.Held, s.Slot.Active = 987_654_321_000, false
 	s.Latency = Latency{P50: 3_725_000, P99: 93_725_000}
 	s.Kafka = Kafka{Aborted: 12_345, Reread: 123_456}
-	s.Audit.Events = 123_456_789
+	s.Audit.Events, s.Audit.Compared = 123_456_789, 123_456_789
 	s.Members = membersOf(123_456_789, s.At)
 	return s
 }

@@ -42,17 +42,18 @@ type Event struct {
 	Version   int64           `json:"version"`
 	Type      string          `json:"type"`
 	ID        uuid.UUID       `json:"event_id"`
-	At        time.Time       `json:"at"`                  // when it was decided
-	Seq       int64           `json:"seq"`                 // in the outbox; 0: it is not there
-	Commit    outbox.LSN      `json:"commit_lsn,omitzero"` // of its transaction; absent if its record is not known or was read from the table
-	Index     int             `json:"tx_index"`            // its place in the transaction, from 0
-	Last      bool            `json:"tx_last"`             // whether it is the transaction's last event
-	Committed time.Time       `json:"committed,omitzero"`  // when its transaction committed, as its record has it
-	Partition int32           `json:"partition"`           // where an order's records are; -1: not known, as the topic does not answer
-	Offset    int64           `json:"offset"`              // of its record; -1: not known
-	Found     bool            `json:"record_found"`        // the record was read there
-	Applied   bool            `json:"applied"`             // the read model has it
-	AppliedAt int64           `json:"applied_offset"`      // where the read model read it; -1: not known
+	Other     uuid.UUID       `json:"read_model_event_id,omitzero"` // of the event that the read model has in its place, which must not be: then it is not applied
+	At        time.Time       `json:"at"`                           // when it was decided
+	Seq       int64           `json:"seq"`                          // in the outbox; 0: it is not there
+	Commit    outbox.LSN      `json:"commit_lsn,omitzero"`          // of its transaction; absent if its record is not known or was read from the table
+	Index     int             `json:"tx_index"`                     // its place in the transaction, from 0
+	Last      bool            `json:"tx_last"`                      // whether it is the transaction's last event
+	Committed time.Time       `json:"committed,omitzero"`           // when its transaction committed, as its record has it
+	Partition int32           `json:"partition"`                    // where an order's records are; -1: not known, as the topic does not answer
+	Offset    int64           `json:"offset"`                       // of its record; -1: not known
+	Found     bool            `json:"record_found"`                 // the record was read there
+	Applied   bool            `json:"applied"`                      // the read model has it
+	AppliedAt int64           `json:"applied_offset"`               // where the read model read it; -1: not known
 	TraceID   string          `json:"trace_id"`
 	Payload   json.RawMessage `json:"payload"`
 }

@@ -163,6 +163,43 @@ func TestWhatOnlyTheReadModelHasIsShown(t *testing.T) {
 	}
 }
 
+func TestAVersionOfWhichTheReadModelHasAnotherEventIsNotApplied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, events := w.write(2)
+	w.apply(events, w.publish(events, kgo.TryCommit))
+	other := uuid.Must(uuid.NewV7())
+	w.exec(w.readModel, "UPDATE order_timeline SET event_id = $2 WHERE order_id = $1 AND version = 2", id, other)
+	l := w.read(id)
+	if e := l.Events[1]; l.Complete() || len(l.Events) != 2 || e.Applied || e.ID != events[1].ID || e.Other != other || !e.Found {
+		t.Errorf("complete %t, %+v", l.Complete(), e)
+	}
+	if e := l.Events[0]; !e.Applied || e.Other != uuid.Nil {
+		t.Errorf("the one before: %+v", e)
+	}
+	got := text(t, l)
+	for _, want := range []string{"another event", "Version 2 is event " + events[1].ID.String() + " in the outbox, and event " + other.String()} {
+		if !strings.Contains(got, want) {
+			t.Errorf("want %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "not yet in the topic") || strings.Contains(got, "not yet applied") {
+		t.Errorf("it is said to be on its way:\n%s", got)
+	}
+}
+
+func TestAnOrderWithoutARowSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, events := w.write(1)
+	w.apply(events, w.publish(events, kgo.TryCommit))
+	w.exec(w.orders, "DELETE FROM outbox WHERE aggregateid = $1", id)
+	w.exec(w.orders, "DELETE FROM orders WHERE id = $1", id)
+	if got := text(t, w.read(id)); !strings.Contains(got, "the orders table does not have it, and yet there are events of it") {
+		t.Error(got)
+	}
+}
+
 func TestLivesAreReadAtOnceByMany(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -103,7 +103,8 @@ func oneLine(format string, args ...any) string {
 	return strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 }
 
-// merge puts together what the databases say. An event that only the read model has is shown as well: it must not be.
+// merge puts together what the databases say. An event that only the read model has is shown as well: it must not be. One of
+// which the read model has another event with the same version is not applied.
 func merge(id uuid.UUID, topic string, w written, a applied) Life {
 	l := Life{
 		Order: id, Customer: w.customer, Fulfilment: w.fulfilment, Payment: w.payment, Version: w.version,
@@ -114,7 +115,7 @@ func merge(id uuid.UUID, topic string, w written, a applied) Life {
 		if !has {
 			l.Events = slices.Insert(l.Events, i, Event{Version: version, Type: e.kind, ID: e.id, At: e.at})
 		}
-		l.Events[i].Applied = !e.parked
+		l.Events[i].take(e)
 	}
 	for i := range l.Events {
 		e := &l.Events[i]
@@ -129,6 +130,15 @@ func merge(id uuid.UUID, topic string, w written, a applied) Life {
 		}
 	}
 	return l
+}
+
+// take notes what the read model has of the event's version. A letter has no id.
+func (e *Event) take(a appliedEvent) {
+	if !a.parked && a.id != e.ID {
+		e.Other = a.id
+		return
+	}
+	e.Applied = !a.parked
 }
 
 // inSnapshot runs f with the database as it is at one moment.

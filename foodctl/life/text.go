@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"text/tabwriter"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Write prints the life for people: the order, its events, and what is missing.
@@ -30,7 +32,7 @@ func (l *Life) Write(w io.Writer) error {
 
 func (l *Life) title() string {
 	if l.Version == 0 {
-		return fmt.Sprintf("order %s: not in the orders database, which the read model must not know more than", l.Order)
+		return fmt.Sprintf("order %s: the orders table does not have it, and yet there are events of it", l.Order)
 	}
 	return fmt.Sprintf("order %s of customer %d: %s, payment %s, topic %s", l.Order, l.Customer, l.Fulfilment, l.Payment, l.Topic)
 }
@@ -70,6 +72,8 @@ func Place(partition int32, offset int64) string {
 
 func (l *Life) state(e *Event) string {
 	switch {
+	case e.Other != uuid.Nil:
+		return "another event"
 	case e.Applied && e.Seq == 0:
 		return "applied, and not in the outbox"
 	case e.Applied:
@@ -96,8 +100,11 @@ func (l *Life) summary() (lines []string) {
 // missing says where the events are that the read model does not have.
 func (l *Life) missing() (lines []string) {
 	var applied, found, unwritten int
+	var others []string
 	for _, e := range l.Events {
 		switch {
+		case e.Other != uuid.Nil:
+			others = append(others, fmt.Sprintf("Version %d is event %s in the outbox, and event %s in the read model: that must not be.", e.Version, e.ID, e.Other))
 		case e.Seq == 0:
 			unwritten++
 		case e.Applied:
@@ -114,13 +121,13 @@ func (l *Life) missing() (lines []string) {
 	if found > 0 && l.Blocked == "" {
 		lines = append(lines, count(found)+" in the topic, not yet applied: does the projector run? foodctl watch shows what moves.")
 	}
-	if missing := written - applied - found; missing > 0 && len(l.Trouble) == 0 && l.Blocked == "" {
+	if missing := written - applied - found - len(others); missing > 0 && len(l.Trouble) == 0 && l.Blocked == "" {
 		lines = append(lines, count(missing)+" not yet in the topic: does the relay run? relay status says who publishes.")
 	}
 	if unwritten > 0 {
 		lines = append(lines, count(unwritten)+" not in the outbox: the orders database is older than the read model. See relay recover --help.")
 	}
-	return lines
+	return append(lines, others...)
 }
 
 // count is a number of events.

@@ -18,7 +18,7 @@ import (
 
 // harm is what is being done to a system on purpose and ends by itself. It is safe for concurrent use.
 type harm struct {
-	over    chan struct{} // closed when the system stops, which ends all of it
+	over    chan struct{} // closed when all of it is to end
 	running sync.WaitGroup
 
 	// mu guards what follows.
@@ -28,7 +28,7 @@ type harm struct {
 	rate    float64 // orders a second that orderservice is started with
 }
 
-// errStopping is returned for harm to a system that stops.
+// errStopping is returned for harm to a system that stops, or of which the last events are to arrive.
 var errStopping = errors.New("the system is being stopped")
 
 // begin notes that something is done to a program. Done twice at a time, the first end would be the second's, too.
@@ -63,6 +63,16 @@ func (h *harm) stop() {
 	h.running.Wait()
 }
 
+// allowed says whether more may be done.
+func (h *harm) allowed() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return errStopping
+	}
+	return nil
+}
+
 // last waits for the time that it is to last. The system's end is no error, the caller's is.
 func (h *harm) last(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -88,22 +98,34 @@ func (s *Stack) named(name string) (*Program, error) {
 	return nil, fmt.Errorf("there is no program %q: give one of %s", name, strings.Join(names, ", "))
 }
 
-// explained says of a program that is down that it will not be for long.
-func explained(err error) error {
-	if errors.Is(err, supervise.ErrNotRunning) {
+// EndHarm ends all that is being done to the system, waits until everybody is as before, and has all more refused: what
+// hangs would keep what is on its way from arriving. Stop does it, too.
+func (s *Stack) EndHarm() { s.harm.stop() }
+
+// explained says of a program that is down whether it will be for long.
+func (p *Program) explained(err error) error {
+	if !errors.Is(err, supervise.ErrNotRunning) {
+		return err
+	}
+	select {
+	case <-p.done:
+		return fmt.Errorf("%w: it was stopped for good, or could not be kept running", err)
+	default:
 		return fmt.Errorf("%w at the moment: it is being started, try again", err)
 	}
-	return err
 }
 
 // Kill sends SIGKILL to a program, which is started again at once. It returns the id of the process that it hit.
 func (s *Stack) Kill(name string) (pid int, err error) {
 	p, err := s.named(name)
 	if err == nil {
-		pid, err = p.Signal(syscall.SIGKILL)
+		err = s.harm.allowed()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("kill: %w", explained(err))
+		return 0, fmt.Errorf("kill: %w", err)
+	}
+	if pid, err = p.Signal(syscall.SIGKILL); err != nil {
+		return 0, fmt.Errorf("kill: %w", p.explained(err))
 	}
 	return pid, nil
 }
@@ -121,7 +143,7 @@ func (s *Stack) Pause(ctx context.Context, name string, d time.Duration) (err er
 	}
 	defer end()
 	if _, err := p.Signal(syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("pause: %w", explained(err))
+		return fmt.Errorf("pause: %w", p.explained(err))
 	}
 	lasted := s.harm.last(ctx, d)
 	_, err = p.Signal(syscall.SIGCONT)

@@ -122,13 +122,43 @@ func publisher(t *testing.T, s *Stack) (active, other *Program) {
 }
 
 // published is what a relay has published since it was started.
-func published(t *testing.T, relay *Program) float64 {
+func published(t *testing.T, relay *Program) (float64, error) {
 	t.Helper()
 	m, err := status.Scrape(t.Context(), relay.URL)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	return m.Sum("relay_published_events_total")
+	return m.Sum("relay_published_events_total"), nil
+}
+
+// goesOn waits until something is being done to a program.
+func goesOn(t *testing.T, s *Stack, what string, to *Program) {
+	t.Helper()
+	eventually(t, what+" goes on", func() bool {
+		s.harm.mu.Lock()
+		defer s.harm.mu.Unlock()
+		return s.harm.going[what+" "+to.Name()]
+	})
+}
+
+// standsStill waits until two readings of what a relay has published are equal, between which more was written, and returns
+// them: what was in the middle of its way when it was cut off has arrived then.
+func standsStill(t *testing.T, s *Stack, relay *Program) float64 {
+	t.Helper()
+	last, then := -1.0, written(t, s)
+	eventually(t, "it publishes no more", func() bool {
+		if written(t, s)-then < 20 {
+			return false
+		}
+		now, err := published(t, relay)
+		if err != nil {
+			return false
+		}
+		still := now == last
+		last, then = now, written(t, s)
+		return still
+	})
+	return last
 }
 
 // written is how many events there are.
@@ -192,17 +222,20 @@ func TestARelayThatIsCutOffFromKafkaPublishesNothingAndThenAll(t *testing.T) {
 	s := running(t)
 	struck, _ := publisher(t, s)
 	end := during(t, func(ctx context.Context, d time.Duration) error { return s.Partition(ctx, struck.Name(), d) })
-	eventually(t, "events wait", func() bool { return written(t, s)-published(t, struck) > 200 })
-	before, then := published(t, struck), written(t, s)
+	goesOn(t, s, "partition", struck)
+	before, then := standsStill(t, s, struck), written(t, s)
 	eventually(t, "more wait", func() bool { return written(t, s)-then > 50 })
-	if now := published(t, struck); now != before {
-		t.Errorf("%g events published in the middle of the cut", now-before)
+	if now, err := published(t, struck); err != nil || now != before {
+		t.Errorf("%g events published in the middle of the cut (%v)", now-before, err)
 	}
 	if err := end(); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want that it was canceled", err)
 	}
 	all := written(t, s)
-	eventually(t, "all is published", func() bool { return published(t, struck) >= all })
+	eventually(t, "all is published", func() bool {
+		now, err := published(t, struck)
+		return err == nil && now >= all
+	})
 }
 
 func TestAnotherRateIsThatOfTheNextProcess(t *testing.T) {
@@ -238,11 +271,7 @@ func TestStopEndsAllHarmAndHangsOnNone(t *testing.T) {
 		pids = append(pids, p.Pid())
 	}
 	eventually(t, "they are paused", func() bool { return paused(s.OrderService.Pid()) && paused(s.Projectors[0].Pid()) })
-	eventually(t, "it is cut off", func() bool {
-		s.harm.mu.Lock()
-		defer s.harm.mu.Unlock()
-		return s.harm.going["partition "+struck.Name()]
-	})
+	goesOn(t, s, "partition", struck)
 	began := time.Now()
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -260,8 +289,8 @@ func TestStopEndsAllHarmAndHangsOnNone(t *testing.T) {
 			t.Errorf("process %d was left paused", pid)
 		}
 	}
-	if _, err := s.Kill("relay"); !errors.Is(err, supervise.ErrNotRunning) {
-		t.Errorf("kill afterwards: %v, want ErrNotRunning", err)
+	if _, err := s.Kill("relay"); !errors.Is(err, errStopping) {
+		t.Errorf("kill afterwards: %v, want errStopping", err)
 	}
 	if err := errors.Join(s.Pause(t.Context(), "relay", 0), s.SetRate(1)); !errors.Is(err, errStopping) {
 		t.Errorf("more afterwards: %v, want errStopping", err)
@@ -271,15 +300,19 @@ func TestStopEndsAllHarmAndHangsOnNone(t *testing.T) {
 func TestHarmThatCannotBeDoneIsRefusedWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	named := func(name string) *Program { return &Program{Program: supervise.New(supervise.Spec{Name: name}, nil)} }
+	gone := named("relay-2")
+	gone.done = make(chan struct{})
+	close(gone.done)
 	s := &Stack{
-		OrderService: named("orderservice"), Relays: []*Program{named("relay")}, config: Config{Traffic: Traffic{Off: true}},
+		OrderService: named("orderservice"), Relays: []*Program{named("relay"), gone}, config: Config{Traffic: Traffic{Off: true}},
 		harm: harm{over: make(chan struct{}), going: make(map[string]bool)},
 	}
 	kill := func(name string) error { _, err := s.Kill(name); return err }
 	for want, err := range map[string]error{
-		"give one of orderservice, relay":   kill("postgres"),
+		"give one of orderservice, relay, ": kill("postgres"),
 		"there is no program \"x\"":         s.Pause(t.Context(), "x", 0),
 		"being started, try again":          kill("relay"),
+		"stopped for good":                  kill("relay-2"),
 		"only a relay can be cut off":       s.Partition(t.Context(), "orderservice", 0),
 		"start it with one":                 s.Partition(t.Context(), "relay", 0),
 		"give 0, for as fast as it can":     s.SetRate(-1),

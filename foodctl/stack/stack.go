@@ -237,7 +237,7 @@ const stopGrace = 30 * time.Second
 // Stop stops everything in the order of an event's way, so that nothing new comes in while what is on its way arrives.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.harm.stop() // what hangs could not drain
+	s.EndHarm() // what hangs could not drain
 	for _, stage := range [][]*Program{programsOf(s.OrderService), s.Relays, programsOf(s.Publisher), s.Projectors, programsOf(s.Query)} {
 		stopAll(stage)
 	}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,7 +54,7 @@ func TestThePageShowsARelayDieAndADuplicateThatIsPlanted(t *testing.T) {
 		}
 	}
 	for _, zero := range []string{"duplicates", "missing", "holes", "foreign", "mismatched", "not-applied"} {
-		page.Until(fmt.Sprintf(`document.querySelector('[data-testid=%q]').textContent.trim().endsWith("0")`, zero))
+		page.Reads(zero, "0")
 	}
 	page.Click(`#orders tr:nth-child(2) button`)
 	page.Shows("order-events", "placed")

@@ -37,7 +37,7 @@ export class OrderDialog {
   async #load(id) {
     const answer = await ask(id);
     if (this.#id !== id) return; // closed, or another order, meanwhile
-    text("order-message", answer.problem ?? "");
+    text("order-message", answer.problem ?? trouble(answer.order));
     if (answer.order) render(answer.order);
   }
 }
@@ -53,13 +53,17 @@ async function ask(id) {
   }
 }
 
+/** What could not be looked at, so that nothing is known of it. */
+const trouble = (order) => (order.trouble ?? []).map((t) => `Not known: ${t}.`).join(" ");
+
 function render(order) {
   const facts = [
     ["Customer", order.customer_id], ["Fulfilment", order.fulfilment], ["Payment", order.payment],
-    ["Version", order.version], ["Blocked", order.blocked ? "yes: an event is parked, see projector letters" : "no"],
+    ["Version", order.version || "none: the orders table does not have it"],
+    ["Blocked", order.blocked ? `yes (${order.blocked}): an event is parked, see projector letters` : "no"],
   ];
   list(document.getElementById("order-facts"), facts, ([name]) => name, fact, (node, [, value]) => text(node.lastElementChild, value));
-  list(document.getElementById("order-events"), order.events ?? [], (e) => e.version, eventRow, fill);
+  list(document.getElementById("order-events"), order.events ?? [], (e) => e.version, eventRow, (node, e) => fill(node, e, order));
 }
 
 const fact = ([name]) => make("div", {}, make("dt", {}, name), make("dd", {}));
@@ -71,21 +75,29 @@ function eventRow() {
   return made;
 }
 
-function fill(node, e) {
+function fill(node, e, order) {
+  const missing = passed(e, order) ? "–" : "waits";
   cells(node, [
-    e.version, typeName(e.type), clock(e.at), since(e.at, e.committed),
-    e.commit_lsn ? `${e.commit_lsn} #${e.tx_index}${e.tx_last ? " (last)" : ""}` : "waits",
-    e.offset == null || e.offset < 0 ? "waits" : `p${e.partition} ${e.offset}`,
-    since(e.at, e.applied), null,
+    e.version, typeName(e.type), clock(e.at), e.committed ? delta(e.at, e.committed) : missing,
+    e.commit_lsn ? `${e.commit_lsn} #${e.tx_index}${e.tx_last ? " (last)" : ""}` : missing,
+    e.offset < 0 ? missing : `p${e.partition} ${e.offset}${e.record_found ? "" : "?"}`,
+    applied(e, order), null,
   ]);
   const [, ids, payload] = node.lastElementChild.firstElementChild.children;
   text(ids, `event ${e.event_id}, seq ${e.seq}${e.trace_id ? `, trace ${e.trace_id}` : ""}`);
   text(payload, JSON.stringify(e.payload, null, 2) ?? "");
-  show(payload, e.payload !== undefined);
+  show(payload, e.payload != null);
 }
 
-/** A stage may be known by its time, or only as passed. */
-function since(from, to) {
-  if (!to) return "waits";
-  return to === true ? "yes" : delta(from, to);
+const asked = (order) => (order.trouble ?? []).length === 0;
+
+/** Whether what is not known of an event's record is not to come either, or nobody can tell. */
+const passed = (e, order) => e.applied || e.record_found || Boolean(e.read_model_event_id) || !asked(order);
+
+/** What the read model has of an event. */
+function applied(e, order) {
+  if (e.read_model_event_id) return "✕ another event";
+  if (e.applied) return e.seq > 0 ? "yes" : "✕ not in the outbox";
+  if (order.blocked && e.offset >= 0) return "parked";
+  return asked(order) || order.read_model_version > 0 ? "waits" : "–";
 }

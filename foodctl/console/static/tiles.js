@@ -23,7 +23,8 @@ function renderAudit(audit) {
     find(id).parentElement.classList.toggle("bad", n !== 0);
   }
   find("audit").classList.toggle("bad", zeros.some((name) => audit[name] !== 0));
-  text("audit-events", count(audit.events));
+  text("audit-events", count(audit.events)); // the whole topic
+  text("audit-compared", count(audit.compared));
   text("audit-since", minute(audit.since));
 }
 

@@ -7,7 +7,7 @@ const names = {
   mismatch: "Mismatch", blind: "Blind", relay_down: "Relay down", took_over: "Taken over",
   came_back: "Relay is back", draining: "Draining", in_sync: "In sync", starting: "Starting",
 };
-const shown = 3; // findings; the audit lists all
+const shown = 3; // findings; foodctl verify names them all
 
 const label = (kind) => kind.replaceAll("_", " ");
 
@@ -38,8 +38,9 @@ export function renderVerdict(snapshot, now) {
   attribute("verdict-since", "datetime", verdict.since);
   announce(verdict);
   const findings = audit.findings ?? [];
-  const more = findings.length > shown ? [`and ${count(findings.length - shown)} more: foodctl verify lists them`] : [];
-  notices("findings", [...findings.slice(0, shown).map(finding), ...more]);
+  const more = findings.length > shown ? `and ${count(findings.length - shown)} more; ` : "";
+  const all = verdict.state === "mismatch" ? [`${more}foodctl verify names them all`] : [];
+  notices("findings", [...findings.slice(0, shown).map(finding), ...all]);
   notices("trouble", snapshot.trouble ?? []);
   const title = `${verdict.state === "mismatch" ? "✕ " : ""}${names[verdict.state] ?? verdict.state} · Food pipeline`;
   if (document.title !== title) document.title = title;

@@ -177,6 +177,12 @@ func (p *Tab) Shows(id, want string) {
 	p.Until(fmt.Sprintf("document.querySelector('[data-testid=%q]')?.textContent.includes(%q)", id, want))
 }
 
+// Reads waits until the text of the element with a data-testid is no other.
+func (p *Tab) Reads(id, want string) {
+	p.t.Helper()
+	p.Until(fmt.Sprintf("document.querySelector('[data-testid=%q]')?.textContent === %q", id, want))
+}
+
 // Eval is an expression's value, as text.
 func (p *Tab) Eval(expression string) string {
 	p.t.Helper()
