@@ -38,7 +38,8 @@ func plain(s Snapshot) []number {
 	}
 	numbers = append(numbers,
 		number{"audit-events", "Audit: events over which duplicates and missing are counted", thousands(s.Audit.Events)},
-		number{"audit-compared", "Audit: events compared for the rest, since " + s.Audit.Since.UTC().Format("15:04") + " UTC", thousands(s.Audit.Compared)})
+		number{"audit-compared", "Audit: events compared for the rest, since " + s.Audit.Since.UTC().Format("15:04") + " UTC", thousands(s.Audit.Compared)},
+		number{"audit-left", "Audit: comparisons left to foodctl verify", thousands(s.Audit.Left)})
 	for _, relay := range s.Relays {
 		numbers = append(numbers, number{"relay-role-" + relay.Name, "Role of " + relay.Name, role(relay)})
 	}

@@ -26,6 +26,7 @@ function renderAudit(audit) {
   text("audit-events", count(audit.events)); // the whole topic
   text("audit-compared", count(audit.compared));
   text("audit-since", minute(audit.since));
+  text("audit-left", audit.left > 0 ? `${count(audit.left)} left to foodctl verify` : "all: foodctl verify");
 }
 
 export function renderTiles(snapshot) {
