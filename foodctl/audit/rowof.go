@@ -3,11 +3,11 @@ package audit
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
@@ -82,31 +82,47 @@ func (c *Continuous) hindered() error {
 func (c *Continuous) read(ctx context.Context, part []status.Read, all prepared) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	ids, orders, versions := make([]uuid.UUID, len(part)), make([]uuid.UUID, len(part)), make([]int64, len(part))
-	for i, r := range part {
-		ids[i], orders[i], versions[i] = r.Event.ID, r.Event.Order, r.Event.Version
-	}
 	const pause = 50 * time.Millisecond
 	for patience := lateness; ; patience -= pause {
-		rows, err := entries(ctx, c.db, ids)
-		if err != nil {
+		n, err := c.ask(ctx, part, all)
+		if err != nil || n == len(part) || patience <= 0 {
 			return err
-		}
-		if maps.Copy(all.rows, rows); len(rows) == len(ids) || patience <= 0 {
-			break
 		}
 		if err := ops.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
-	var k key
-	var seq int64
-	rows, _ := c.db.Query(ctx, selectPredecessors, orders, versions) //nolint:rowserrcheck // ForEachRow checks it
-	_, err := pgx.ForEachRow(rows, []any{&k.order, &k.version, &seq}, func() error {
-		all.before[k] = seq
-		return nil
+}
+
+const selectRows = "SELECT " + outbox.Columns + " FROM outbox WHERE id = ANY ($1)"
+
+// ask asks for rows and for those before them, in one round trip, and says how many of the first there are.
+func (c *Continuous) ask(ctx context.Context, part []status.Read, all prepared) (found int, err error) {
+	ids, orders := make(pgtype.FlatArray[pgtype.UUID], len(part)), make(pgtype.FlatArray[pgtype.UUID], len(part)) // []uuid.UUID would go by reflection
+	versions := make([]int64, len(part))
+	for i, r := range part {
+		ids[i], orders[i] = pgtype.UUID{Bytes: r.Event.ID, Valid: true}, pgtype.UUID{Bytes: r.Event.Order, Valid: true}
+		versions[i] = r.Event.Version
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(selectRows, ids).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, outbox.Scan)
+		for _, row := range list {
+			all.rows[row.ID] = row
+		}
+		found = len(list)
+		return err
 	})
-	return err
+	batch.Queue(selectPredecessors, orders, versions).Query(func(rows pgx.Rows) error {
+		var k key
+		var seq int64
+		_, err := pgx.ForEachRow(rows, []any{&k.order, &k.version, &seq}, func() error {
+			all.before[k] = seq
+			return nil
+		})
+		return err
+	})
+	return found, c.db.SendBatch(ctx, batch).Close()
 }
 
 // compare holds an event against its row, and has it wait for the read model.

@@ -135,15 +135,21 @@ func (a *arrivals) topic(partitions int) (parts []partition, newest time.Time, a
 }
 
 // followEvery is how exactly the page knows when an event was applied, while somebody looks.
-const followEvery = 100 * time.Millisecond
+const followEvery = 250 * time.Millisecond
 
-// What the read model has applied of a partition behind a position, which counts events as they are applied.
+// What the read model has applied of each partition behind a position, which counts events as they are applied. The limit in each of
+// them is what keeps the planner from reading the whole table instead of its index.
 const selectApplied = `
-SELECT t.order_id, t.version, t.part, t.position
-FROM order_timeline AS t
-JOIN unnest($1::integer[], $2::bigint[]) AS f (part, position) ON t.part = f.part AND t.position > f.position
-ORDER BY t.position
-LIMIT 2000`
+SELECT t.order_id, t.version, f.part, t.position
+FROM unnest($1::integer[], $2::bigint[]) AS f (part, position),
+     LATERAL (
+       SELECT order_id, version, position
+       FROM order_timeline
+       WHERE part = f.part
+         AND position > f.position
+       ORDER BY position
+       LIMIT 1000
+     ) AS t`
 
 // Where each partition of the read model is.
 const selectPositions = `

@@ -17,6 +17,7 @@ type looker struct {
 	history []sample // of the last minute, the oldest first
 	relays  relayWatch
 	counts  status.Counts // the last that were complete
+	audited error         // what the last look of the audit failed with
 
 	verdict     Verdict
 	changed     time.Time // when another relay than before began to publish, or the same one came back
@@ -105,7 +106,12 @@ func (c *Console) ask(ctx context.Context) (a asked) {
 		c.looker.counts = a.counts
 		return err
 	})
-	ask(func() error { return c.audit.Look(ctx, c.collector.Tail()) })
+	ask(func() error {
+		if c.looker.number%2 == 0 { // the topic is audited as it is read; this is the rest
+			c.looker.audited = c.audit.Look(ctx, c.collector.Tail())
+		}
+		return c.looker.audited
+	})
 	ask(func() (err error) { a.slot, a.log, err = c.readSlot(ctx); return err })
 	ask(func() (err error) { a.members, err = c.readMembers(ctx); return err })
 	ask(func() (err error) { a.orders, err = c.readNewest(ctx); return err })

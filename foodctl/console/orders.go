@@ -29,7 +29,7 @@ type newestRow struct {
 
 const selectNewest = `
 SELECT o.aggregateid, o.type, o.version, o.occurred_at, s.customer_id
-FROM (SELECT * FROM outbox ORDER BY seq DESC LIMIT 100) AS o
+FROM (SELECT * FROM outbox ORDER BY seq DESC LIMIT 60) AS o
 JOIN orders AS s ON s.id = o.aggregateid
 ORDER BY o.seq DESC`
 

@@ -152,8 +152,14 @@ func (c *Collector) ForgetLatency() {
 	c.latency = c.latency[max(0, len(c.latency)-1):]
 }
 
+// scrapeEvery is how often the projectors are asked for latencies: it costs them and us more than the rest.
+const scrapeEvery = 3 * time.Second
+
 // readLatency estimates the quantiles of what arrived within the window.
 func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
+	if n := len(c.latency); n > 1 && time.Since(c.latency[n-1].at) < scrapeEvery {
+		return c.quantiles(c.latency[n-1].h)
+	}
 	now := histogram{}
 	for _, url := range c.projectors {
 		if m, err := Scrape(ctx, url); err == nil { // one that is down has nothing to say
@@ -167,6 +173,10 @@ func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
 	for len(c.latency) > 2 && time.Since(c.latency[1].at) >= window {
 		c.latency = c.latency[1:]
 	}
+	return c.quantiles(now)
+}
+
+func (c *Collector) quantiles(now histogram) (p50, p99 time.Duration) {
 	recent := now.since(c.latency[0].h)
 	return recent.quantile(0.5), recent.quantile(0.99)
 }

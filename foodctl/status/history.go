@@ -44,7 +44,7 @@ func (t *Tail) check(ctx context.Context) error {
 		ends, err = t.LogEnds(ctx)
 	}
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it is the end
+		return nil // it is the end
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -95,5 +96,6 @@ func Ready(ctx context.Context, url string) bool {
 		return false
 	}
 	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection serves the next look, too
 	return resp.StatusCode == http.StatusOK
 }

@@ -70,8 +70,8 @@ func NewTail(brokers []string, security kafka.Security, name string, observers .
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 			kgo.KeepControlRecords(), // or a partition that ends in a marker would never be read to its end
-			// What comes within a tenth of a second is read, and looked up, at once: every transaction by itself would be most of the work.
-			kgo.FetchMaxWait(100*time.Millisecond),
+			// What comes within a quarter of a second is read, and looked up, at once: every transaction by itself would be most of the work.
+			kgo.FetchMaxWait(250*time.Millisecond),
 			kgo.FetchMinBytes(256<<10),
 			kgo.FetchMaxPartitionBytes(256<<10), // compressed: in memory it is many times that
 			kgo.FetchMaxBytes(1<<20),
