@@ -36,8 +36,8 @@ type cli struct {
 
 const description = `Run, break and check the food order pipeline.
 
-Start with "foodctl up", kill anything that it started, and see with "foodctl verify" that every order reached the read
-model exactly once. Every flag can also be given by the environment variable that stands behind it.`
+Start with "foodctl up", kill any of the programs that it started, and see with "foodctl verify" that every order reached the read
+model exactly once. A flag with an environment variable behind it can also be given by that.`
 
 // Main runs the program with the command line and the streams of this process, and returns its exit code.
 func Main() int {

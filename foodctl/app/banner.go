@@ -34,7 +34,11 @@ func banner(s *session, c *upCmd, dir *stack.Directory, page string) string {
 	for _, note := range s.Notes() {
 		fmt.Fprintf(&b, "  note: %s\n", note)
 	}
-	fmt.Fprintf(&b, "Try: kill -9 %d   (the relay: it comes back, and nothing is lost or sent twice)\n", s.Relays[0].Pid())
+	if len(s.Relays) == 1 {
+		fmt.Fprintf(&b, "Try: kill -9 %d   (the relay: it comes back, and nothing is lost or sent twice)\n", s.Relays[0].Pid())
+	} else {
+		fmt.Fprintln(&b, "Try: kill -9 the relay that publishes, as the page says: the other takes over, and nothing is lost or sent twice")
+	}
 	fmt.Fprintln(&b, "Stop: Ctrl-C; a second one stops at once. Begin anew: foodctl up --reset")
 	return b.String()
 }

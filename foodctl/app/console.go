@@ -30,7 +30,9 @@ func (consoleCmd) Help() string {
 	return `Serves one page that shows the outbox drain: where the events are, what is on its way, who publishes, and a continuous audit of
 the topic. It asks the databases and the brokers itself, so that it goes on whatever is killed, and only reads.
 
-"foodctl up" serves it too, and with --allow-chaos lets things be broken from it.`
+"foodctl up" serves it too, at 127.0.0.1:7480, and with --allow-chaos lets things be broken from it. Beside it this needs another address:
+
+  foodctl console --listen 127.0.0.1:7479`
 }
 
 // Run serves the page until ctx ends.

@@ -30,8 +30,8 @@ type killCmd struct {
 // Help is what `foodctl demo kill --help` says beside the flags.
 func (killCmd) Help() string {
 	return `Runs a system of its own, beside any other: in a directory and on ports of its own, or with databases and a topic of
-its own on the servers given by --brokers and --database-url. While orders flow, programs get SIGKILL and are started
-again at once. Then the traffic stops, everything arrives, and the audit judges.
+its own on the servers given by --brokers and --database-url. While orders flow, the relay (with --all projectors and orderservice,
+too) gets SIGKILL and is started again at once; there is no live page. Then the traffic stops, everything arrives, and the audit judges.
 
 A kill that nobody feels proves nothing. So the trial counts the Kafka transactions that were broken off and the source
 transactions that a restarted relay read again and dropped, and fails if there was neither.

@@ -114,7 +114,7 @@ type naiveToll struct {
 
 // String is two lines.
 func (t naiveToll) String() string {
-	return fmt.Sprintf("%s%d rows are behind the position that it has stored\n", t.Kills, t.Behind)
+	return fmt.Sprintf("%s%d rows are still beyond the position that it has stored\n", t.Kills, t.Behind)
 }
 
 func (k *naiveKiller) toll(ctx context.Context) (fmt.Stringer, error) {

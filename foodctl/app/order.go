@@ -23,7 +23,7 @@ type orderCmd struct {
 
 // Help is what `foodctl order --help` says beside the flags.
 func (orderCmd) Help() string {
-	return `Shows one order's way through the system: each event of the outbox, how long after the decision its transaction
+	return `Shows one order's way through the system, times in UTC: each event of the outbox, how long after the decision its transaction
 committed, where it stood in Postgres's log (its transaction's commit LSN and its place in it), where its record is in the
 topic (partition@offset), and whether the read model has it. Each place is asked, none is taken at its word: a record that
 another one says is there, and that was not found, has a question mark.

@@ -21,7 +21,11 @@ type relays struct {
 }
 
 func newRelays(addresses []string) *relays {
-	return &relays{names: addresses, urls: urls(addresses)}
+	r := &relays{}
+	for _, p := range named(addresses) {
+		r.names, r.urls = append(r.names, p.Name), append(r.urls, p.URL)
+	}
+	return r
 }
 
 func relaysOf(programs []*stack.Program) *relays {

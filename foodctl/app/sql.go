@@ -25,7 +25,8 @@ type sqlCmd struct {
 // Help is what `foodctl sql --help` says beside the flags.
 func (sqlCmd) Help() string {
 	return `Runs one statement in a read-only transaction and prints what it returns, for looks into the databases of foodctl up without psql.
-More than one statement is refused.
+More than one statement is refused. It changes no table; but what a function does beside the tables is done, under foodctl up by a
+superuser: slots can be made and dropped, sessions ended.
 
   foodctl sql orders "SELECT seq, type, version FROM outbox ORDER BY seq DESC LIMIT 5"
   foodctl sql readmodel "SELECT part, next_offset, owner FROM projection_offsets"`

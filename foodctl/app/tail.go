@@ -35,7 +35,7 @@ type tailCmd struct {
 // Help is what `foodctl tail --help` says beside the flags.
 func (tailCmd) Help() string {
 	return `Follows the topic as any correct reader does, read_committed, and prints a line for each event as it arrives: when its
-transaction committed in Postgres, partition@offset, order, version, type, the transaction's commit LSN and the event's place
+transaction committed in Postgres (UTC), partition@offset, order, version, type, the transaction's commit LSN and the event's place
 in it, and how long after the commit it arrived here, unless it was there before. A record that is not an event is shown as
 such. It only reads, belongs to no consumer group, and goes on while brokers come and go. Ctrl-C ends it with exit code 0.
 

@@ -38,12 +38,15 @@ type upCmd struct {
 func (upCmd) Help() string {
 	return `Starts Postgres (a private one, downloaded once if need be) and a Kafka broker (a dev broker in memory), makes the
 databases and the topic, and runs orderservice with its order generator, the relay, the projectors and the query API as child processes.
-A program that dies is started again: kill -9 any of them to see. Ctrl-C lets what is on its way arrive and stops
-everything in order; a second Ctrl-C stops at once. Nothing survives foodctl, however it ends.
+A program that dies is started again: kill -9 any of these to see. Postgres is not among them: if it dies, foodctl ends and says so, and
+the next start recovers. Ctrl-C lets what is on its way arrive and stops everything in order; a second Ctrl-C stops at once. No process
+outlives foodctl, however it ends. Postgres's data stays for the next start, until --reset.
 
-The status line counts events: written to the outbox, published in the topic, applied to the read model.
+The live page, http://127.0.0.1:7480, shows where the events are. The status line counts them: written to the outbox, published in the
+topic, applied to the read model.
 
   foodctl up                                  ten orders a second until Ctrl-C
+  foodctl up --allow-chaos                    with buttons on the page that kill, pause and cut off
   foodctl up --orders 1000 --rate 200         a thousand orders, then the audit
   foodctl up --brokers localhost:9092         the same on a real Kafka
   foodctl up --rate 0 --orders 50000          as fast as it can; prints orders/s, memory and CPU of each program`

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
 )
 
 type watchCmd struct {
 	systemFlags `embed:""`
 
-	Relays     []string      `help:"Where the relays listen: it then says which of them publishes." env:"FOODCTL_RELAYS_AT" placeholder:"HOST:PORT,..."`
+	Relays     []string      `help:"Where the relays listen: it then says which of them publishes." env:"FOODCTL_RELAYS_AT" placeholder:"[NAME=]HOST:PORT,..."`
 	Projectors []string      `help:"Where the projectors listen: it then shows how long an event takes from end to end." env:"FOODCTL_PROJECTORS_AT" placeholder:"HOST:PORT,..."`
 	For        time.Duration `help:"Stop after so long. Default: at Ctrl-C." env:"FOODCTL_FOR" placeholder:"DURATION"`
 	JSON       bool          `help:"Write an object per line instead of text." env:"FOODCTL_JSON" name:"json"`
@@ -37,7 +38,7 @@ func (c *watchCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	collector, err := status.Open(ctx, status.Config{
 		OrdersURL: orders, ReadModelURL: readModel, Brokers: broker.Seeds(c.Brokers), Security: c.Security,
-		Topic: c.Topic, Projectors: urls(c.Projectors),
+		Topic: c.Topic, Projectors: urlsOf(named(c.Projectors)),
 	})
 	if err != nil {
 		return err
@@ -83,9 +84,9 @@ func (c *watchCmd) show(ctx context.Context, collector *status.Collector, screen
 	}
 }
 
-func urls(addresses []string) (urls []string) {
-	for _, a := range addresses {
-		urls = append(urls, "http://"+a)
+func urlsOf(programs []console.Program) (urls []string) {
+	for _, p := range programs {
+		urls = append(urls, p.URL)
 	}
 	return urls
 }

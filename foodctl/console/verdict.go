@@ -103,9 +103,9 @@ func faultsText(a Audit) string {
 	}{
 		{a.Duplicates, "duplicate"},
 		{a.Missing, "missing"},
-		{a.Holes, "out of order"},
+		{a.Holes, "holes"},
 		{a.Foreign, "foreign"},
-		{a.Mismatched, "altered"},
+		{a.Mismatched, "mismatched"},
 		{a.Unapplied, "not applied"},
 	} {
 		if f.n > 0 {

@@ -43,7 +43,7 @@ the audit and every sum say so. projector letters redrive applies them once the 
 			{"projector/consumer/stop_test.go", "TestAHoleParksItsOrderAloneAndLoudly_I9", ""},
 		},
 		Try: []string{
-			"projector letters list",
+			"DATABASE_PASSWORD_FILE=.foodpipeline/postgres/password READMODEL_DATABASE_URL='postgres://postgres@127.0.0.1:7489/readmodel?sslmode=disable' bin/projector letters list   # make build makes it",
 			`foodctl sql readmodel "SELECT topic, part, record_offset, order_id, version, reason, state FROM dead_letters ORDER BY parked_at DESC LIMIT 5"`,
 		},
 		Words: "dead letter poison gap hole contiguous blocked parked",
@@ -64,7 +64,7 @@ at any time, and compared row by row; and the audit folds the outbox by code of 
 			{"foodctl/audit/control_test.go", "TestFindsEachFaultInTheReadModel_I10", ""},
 			{"projector/app/rebuild_test.go", "TestRebuildUnderTrafficWithKills_I8_I10", ""},
 		},
-		Try:   []string{"foodctl verify", "projector rebuild"},
+		Try:   []string{"foodctl verify", "projector rebuild --help"},
 		Words: "projection fold replay rebuild deterministic audit",
 	},
 }

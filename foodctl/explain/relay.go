@@ -90,7 +90,7 @@ could still be moved by a predecessor, and its last transaction would be publish
 			{"internal/e2e/standby_test.go", "TestAPausedRelayThatComesBackAfterItsSuccessorCannotCommit_I6", ""},
 		},
 		Try: []string{
-			"foodctl up --relays 2   # then kill -STOP the one that publishes, and -CONT it later",
+			"foodctl up --relays 2   # in its place; then kill -STOP the one that publishes, and -CONT it 20 s later",
 			"foodctl bench failover",
 		},
 		Words: "zombie fencing split brain standby leader transactional id epoch",
@@ -111,7 +111,13 @@ what to do; relay recover publishes from the table what is missing.`,
 			{"relay/app/history_test.go", "TestAnotherHistoryIsRefusedAndMendedByRecover_I7", ""},
 			{"relay/app/restore_test.go", "TestRestoredDatabaseIsRefusedUntilTheTopicIsMadeAnew_I7", ""},
 		},
-		Try:   []string{"relay doctor", "relay recover --dry-run"},
+		Try: []string{
+			"make build   # then, in the repository:",
+			"export DATABASE_PASSWORD_FILE=.foodpipeline/postgres/password KAFKA_BROKERS=127.0.0.1:7490",
+			"export ORDERS_DATABASE_URL='postgres://postgres@127.0.0.1:7489/orders?sslmode=disable'",
+			"bin/relay doctor",
+			"bin/relay recover --dry-run",
+		},
 		Words: "restore backup gate refuse recover timeline failover",
 	},
 	{

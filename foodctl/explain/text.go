@@ -27,7 +27,7 @@ func (g Guarantee) Write(w io.Writer) error {
 	for _, p := range g.Tests {
 		fmt.Fprintf(&b, "  %s\n", p.Command())
 	}
-	b.WriteString("\nTry it, beside foodctl up:\n")
+	b.WriteString("\nTry it, beside foodctl up unless it says otherwise:\n")
 	for _, command := range g.Try {
 		fmt.Fprintf(&b, "  %s\n", command)
 	}
