@@ -60,7 +60,7 @@ func (c *Console) serveChaos(w http.ResponseWriter, r *http.Request) {
 		refuse(w, unbroken, "%v", err)
 		return
 	}
-	c.cfg.Log.Warn("broken on purpose", "what", text)
+	c.cfg.Log.Warn("broken on purpose", "fault", text)
 	c.hub.mark(Mark{At: time.Now(), Kind: MarkChaos, Text: text})
 	sendJSON(w, map[string]string{"text": text})
 }

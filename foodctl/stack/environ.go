@@ -14,7 +14,7 @@ var withheld = []string{
 }
 
 // withheldPrefixes are the same for variables that name their program.
-var withheldPrefixes = []string{"KAFKA_", "RELAY_", "PROJECTOR_", "QUERY_", "ORDERSERVICE_", "FOODCTL_", "VERIFY_"}
+var withheldPrefixes = []string{"KAFKA_", "RELAY_", "PROJECTOR_", "QUERY_", "ORDERSERVICE_", "FOODCTL_", "VERIFY_", "CONSOLE_"}
 
 // Inherited is what of an environment a program inherits: all but what is withheld. LOG_LEVEL is meant for all.
 func Inherited(environ []string) []string {
