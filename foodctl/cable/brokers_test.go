@@ -86,7 +86,7 @@ func TestAClientNeverLearnsOfAWayAroundTheCable(t *testing.T) {
 			if err := transact(t.Context(), client, topic, partitions); err != nil {
 				t.Fatal(err)
 			}
-			ends, err := kadm.NewClient(client).ListCommittedOffsets(t.Context(), topic)
+			ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic) // the markers may be written behind the answer
 			if err != nil {
 				t.Fatal(err)
 			}
