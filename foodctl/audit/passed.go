@@ -53,18 +53,18 @@ func (c *Continuous) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		due := c.due(next)
+		due, history := c.due(next)
 		lost, err := unapplied(ctx, tx, c.cfg.Topic, due)
 		if err != nil {
-			c.giveBack(due)
+			c.giveBack(due, history)
 			return err
 		}
 		var letters int64
 		if err := tx.QueryRow(ctx, countLetters, c.cfg.Topic).Scan(&letters); err != nil {
-			c.giveBack(due)
+			c.giveBack(due, history)
 			return fmt.Errorf("dead letters: %w", err)
 		}
-		c.note(lost, letters)
+		c.note(lost, letters, history)
 		return nil
 	})
 	if err != nil {
@@ -89,11 +89,10 @@ func nextOffsets(ctx context.Context, tx pgx.Tx, topic string) (map[int32]int64,
 }
 
 // due takes what the read model has passed, and what it was found to lack: a restored one may have got it meanwhile.
-func (c *Continuous) due(next map[int32]int64) []passed {
+func (c *Continuous) due(next map[int32]int64) (due []passed, history int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	due := c.lost
-	c.lost = nil
+	due, c.lost = c.lost, nil
 	for part, queue := range c.waiting {
 		n := 0
 		for n < len(queue) && queue[n].offset < next[part] {
@@ -102,14 +101,16 @@ func (c *Continuous) due(next map[int32]int64) []passed {
 		due = append(due, queue[:n]...)
 		c.waiting[part] = queue[n:]
 	}
-	return due
+	return due, c.history
 }
 
 // giveBack lets what could not be asked about be asked about again.
-func (c *Continuous) giveBack(due []passed) {
+func (c *Continuous) giveBack(due []passed, history int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lost = append(due, c.lost...)
+	if c.history == history {
+		c.lost = append(due, c.lost...)
+	}
 }
 
 func unapplied(ctx context.Context, tx pgx.Tx, topic string, due []passed) (lost []passed, err error) {
@@ -134,8 +135,8 @@ func unapplied(ctx context.Context, tx pgx.Tx, topic string, due []passed) (lost
 	return lost, nil
 }
 
-// note counts what the read model lacks.
-func (c *Continuous) note(lost []passed, letters int64) {
+// note counts what the read model lacks, unless that is of a topic that is no more.
+func (c *Continuous) note(lost []passed, letters int64, history int) {
 	var found []Offender
 	for _, p := range lost[:min(len(lost), keptOffenders)] {
 		found = append(found, Offender{
@@ -150,6 +151,9 @@ func (c *Continuous) note(lost []passed, letters int64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.history != history {
+		return
+	}
 	if extra := len(lost) - keptLost; extra > 0 {
 		c.count.Left += int64(extra) // of what is not asked about again it is not known whether it came
 	}

@@ -468,10 +468,11 @@ func (w *world) acknowledge() (stop func()) {
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
-			_, err := conn.Exec(ctx, `
+			// Not broken off by stop: the server would hold the slot for a moment longer.
+			_, err := conn.Exec(w.t.Context(), `
 				SELECT pg_logical_emit_message(true, 'test', 'the log goes on');
 				SELECT pg_replication_slot_advance('`+w.cfg.Slot+`', pg_current_wal_flush_lsn())`)
-			if err != nil && ctx.Err() == nil {
+			if err != nil && w.t.Context().Err() == nil {
 				w.t.Error(err)
 				return
 			}
