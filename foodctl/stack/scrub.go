@@ -23,6 +23,12 @@ func (s *Stack) Scrub(ctx context.Context) error {
 	return errors.Join(s.scrubDatabases(ctx), s.scrubTopics(ctx))
 }
 
+// A walsender whose client is gone holds its slot for a moment.
+const endSender = `
+SELECT pg_terminate_backend(active_pid, 10000)
+FROM pg_replication_slots
+WHERE slot_name = $1 AND active_pid IS NOT NULL`
+
 const dropSlot = `
 SELECT pg_drop_replication_slot(slot_name)
 FROM pg_replication_slots
@@ -31,6 +37,9 @@ WHERE slot_name = $1`
 // dropSlot drops the relay's slot if it is there. The relay must be gone.
 func (s *server) dropSlot(ctx context.Context, n Names) error {
 	err := s.connect(ctx, n.OrdersDB, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, endSender, n.Slot); err != nil {
+			return err
+		}
 		_, err := conn.Exec(ctx, dropSlot, n.Slot)
 		return err
 	})
