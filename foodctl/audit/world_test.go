@@ -463,11 +463,15 @@ func (w *world) park() int {
 func (w *world) acknowledge() (stop func()) {
 	w.t.Helper()
 	conn := dial(w.t, w.cfg.OrdersURL)
-	ctx, cancel := context.WithCancel(w.t.Context())
-	ended := make(chan struct{})
+	stopped, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for ctx.Err() == nil {
+		for {
+			select {
+			case <-stopped:
+				return
+			default:
+			}
 			// Not broken off by stop: the server would hold the slot for a moment longer.
 			_, err := conn.Exec(w.t.Context(), `
 				SELECT pg_logical_emit_message(true, 'test', 'the log goes on');
@@ -478,7 +482,7 @@ func (w *world) acknowledge() (stop func()) {
 			}
 		}
 	}()
-	return func() { cancel(); <-ended }
+	return func() { close(stopped); <-ended }
 }
 
 // audit runs the audit, which must come to a report.
