@@ -29,8 +29,12 @@ const requestID = "X-Request-Id"
 // ID is what Begin has returned for an answer.
 func ID(w http.ResponseWriter) string { return w.Header().Get(requestID) }
 
-// Send sends an answer whose headers are set.
+// Send sends an answer whose headers are set. One of code 204 or 304 has no body (RFC 9110 section 6.4.1).
 func Send(w http.ResponseWriter, code int, body *bytes.Buffer) {
+	if code == http.StatusNoContent || code == http.StatusNotModified {
+		w.WriteHeader(code)
+		return
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(code)
 	_, _ = w.Write(body.Bytes()) // the caller hung up, and can ask again

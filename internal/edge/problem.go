@@ -26,13 +26,13 @@ func Passing(name string, status int, title, remedy string) Kind {
 	return Kind{Name: name, Status: status, Title: title, Remedy: remedy, Retry: true}
 }
 
-// Document is a problem as RFC 9457 section 3 has it, without what an API adds.
+// Document is a problem as RFC 9457 section 3 has it, without what an API adds. The tags are for an API's OpenAPI document.
 type Document struct {
-	Type     string `json:"type"` // resolves to an explanation, see Explain
-	Title    string `json:"title"`
-	Status   int    `json:"status"`
-	Detail   string `json:"detail"`
-	Instance string `json:"instance"` // the request's id
+	Type     string `json:"type" format:"uri-reference" doc:"The kind of problem. The URI resolves to what can be done about it."`
+	Title    string `json:"title" doc:"The kind of problem, in words."`
+	Status   int    `json:"status" doc:"The status code of the answer."`
+	Detail   string `json:"detail" doc:"What is wrong with this request."`
+	Instance string `json:"instance" format:"uri" doc:"The request's id, which is in X-Request-Id and in the program's log."`
 }
 
 // Document is a problem of the kind, met by a request.

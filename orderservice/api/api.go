@@ -1,17 +1,22 @@
 // Package api is the orders' HTTP interface, a thin edge: it decodes a request, gives a command to the event log, and
 // encodes what came of it.
 //
-//	POST /v1/orders                 place an order: 201 and its Location
-//	POST /v1/orders/{id}/{verb}     act on an order: pay, accept, cancel, ... (see verbs): 200
-//	GET  /v1/orders/{id}            the order as it is
-//	GET  /v1/orders/{id}/events     all that happened to it
-//	GET  /v1/menu                   what there is to order
-//	GET  /problems/{kind}           what an error means and what to do about it
+//	POST   /v1/orders                 place an order: 201 and its Location
+//	POST   /v1/orders/{id}/{verb}     act on an order: pay, accept, cancel, ... (see commands.go): 200
+//	GET    /v1/orders/{id}            the order as it is, or with ?version= or ?at= as it was
+//	GET    /v1/orders/{id}/events     what happened to it
+//	GET    /v1/menu                   what there is to order
+//	GET    /openapi.json, /docs       all of this, for programs and for people
+//	GET    /problems/{kind}           what an error means and what to do about it
 //
 // It promises that every 2xx is in the event log (I12), that an answer is written whole or not at all, and that each error
 // is a problem (RFC 9457) which names the field or the rule and tells nothing about the inside. A POST that is given again
 // with its Idempotency-Key has one effect and gets the same answer (draft-ietf-httpapi-idempotency-key-header). Answers
-// about an order carry its version: as ETag, which If-Match takes, and with its id as Order-Version, "id@version".
+// about an order carry its version: as ETag, which If-Match and If-None-Match take, and with its id as Order-Version,
+// "id@version".
+//
+// The types that requests are decoded into are what the OpenAPI document is made of (huma), and a request that does not fit
+// its type is refused before a handler sees it: the document cannot say anything else than the program does.
 //
 // It does not know who the caller is, and keeps keys of all callers in one space: a key should be random, e.g. a UUID.
 // It knows neither relay nor topic.
@@ -23,6 +28,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -47,7 +53,9 @@ type Config struct {
 const patience = 10 * time.Second
 
 // New returns the handler of the API. It answers all paths, unknown ones with a problem.
-func New(cfg Config) http.Handler {
+func New(cfg Config) http.Handler { return open(cfg) }
+
+func open(cfg Config) *api {
 	a := &api{
 		menu:     menu{pool: cfg.Pool},
 		log:      cfg.Log,
@@ -56,18 +64,14 @@ func New(cfg Config) http.Handler {
 		inFlight: make(chan struct{}, cfg.InFlight),
 		mux:      http.NewServeMux(),
 	}
-	for pattern, h := range map[string]handler{
-		"POST /v1/orders":             a.place,
-		"POST /v1/orders/{id}/{verb}": a.act,
-		"GET /v1/orders/{id}":         a.order,
-		"GET /v1/orders/{id}/events":  a.events,
-		"GET /v1/menu":                a.items,
-		"/":                           a.unknown,
-	} {
-		a.mux.Handle(pattern, a.edge(pattern, h))
-	}
+	a.huma = a.documented()
+	a.registerCommands()
+	a.registerOrders()
+	a.registerMenu()
+	a.registerDocs()
+	a.mux.Handle("/", a.edge("/", func(_ http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).err = a.unknown(r) }))
 	a.mux.HandleFunc("GET /problems/{kind}", edge.Explain(kinds))
-	return a.mux
+	return a
 }
 
 type api struct {
@@ -77,19 +81,31 @@ type api struct {
 	metrics  *metrics
 	inFlight chan struct{} // holds one element per request that is being worked on
 	mux      *http.ServeMux
+	huma     huma.API
 }
 
-// handler does a request. It writes nothing itself: the edge encodes the answer or the error, and only then begins to
-// write.
-type handler func(ctx context.Context, r *http.Request) (answer, error)
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
-// unknown is asked for what no other pattern matches: a path that is not there, or one that is there for other methods.
-func (a *api) unknown(_ context.Context, r *http.Request) (answer, error) {
+// register adds an operation. Its error is for the edge to tell; huma gets another one, which nobody sees.
+func register[I, O any](a *api, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			exchangeOf(ctx).err = err
+			return nil, new(told)
+		}
+		return out, nil
+	})
+}
+
+// unknown is the error of what no other pattern matches: a path that is not there, or one that is there for other methods.
+func (a *api) unknown(r *http.Request) error {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := a.mux.Handler(other); pattern != "/" {
-			return answer{}, &problem{kind: methodNotAllowed, detail: r.Method + " is not allowed here, only " + method, allow: method}
+			return &problem{kind: methodNotAllowed, detail: r.Method + " is not allowed here, only " + method, allow: method}
 		}
 	}
-	return answer{}, &problem{kind: notFound, detail: "there is nothing at this path"}
+	return &problem{kind: notFound, detail: "there is nothing at this path: /docs has what there is"}
 }

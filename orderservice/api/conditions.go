@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,9 @@ func idempotencyKey(r *http.Request, body any) (*eventlog.Key, error) {
 	return &eventlog.Key{Value: value, RequestHash: sha256.Sum256(request)}, nil
 }
 
+// keyPattern is what the document says of a key.
+const keyPattern = `^([!#-\[\]-~]+|"([ !#-\[\]-~]|\\["\\])+")$`
+
 var (
 	bareWord     = regexp.MustCompile(`^[!#-\[\]-~]+$`) // visible ASCII without " and \
 	quotedString = regexp.MustCompile(`^"((?:[ !#-\[\]-~]|\\["\\])*)"$`)
@@ -54,7 +58,9 @@ func unquote(s string) (string, bool) {
 	return unescape.Replace(m[1]), true
 }
 
-var etag = regexp.MustCompile(`^"([0-9]{1,18})"$`)
+const etagPattern = `^"[0-9]{1,18}"$`
+
+var oneETag = regexp.MustCompile(etagPattern)
 
 // ifMatch reads the version that the order must have; nil means any. It takes the one ETag that an answer gave, and *.
 func ifMatch(r *http.Request) (*int64, error) {
@@ -62,15 +68,26 @@ func ifMatch(r *http.Request) (*int64, error) {
 	if value == "" || value == "*" {
 		return nil, nil //nolint:nilnil // no condition is no error
 	}
-	m := etag.FindStringSubmatch(value)
-	if m == nil {
+	if !oneETag.MatchString(value) {
 		return nil, refused("", "if_match", `If-Match is an ETag of this order, e.g. "3"`)
 	}
-	version, err := strconv.ParseInt(m[1], 10, 64)
+	version, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64)
 	if err != nil {
-		return nil, refused("", "if_match", `If-Match is an ETag of this order, e.g. "3"`)
+		return nil, fmt.Errorf("If-Match: %w", err) // 18 digits fit
 	}
 	return &version, nil
+}
+
+// unchanged reports whether the caller has what an ETag names already (If-None-Match, RFC 9110 section 13.1.2).
+func unchanged(ctx context.Context, etag string) bool {
+	value := strings.Join(exchangeOf(ctx).request.Header.Values("If-None-Match"), ",")
+	for known := range strings.SplitSeq(value, ",") {
+		known = strings.TrimSpace(known)
+		if known == "*" || strings.TrimPrefix(known, "W/") == etag {
+			return true
+		}
+	}
+	return false
 }
 
 var (
@@ -83,9 +100,10 @@ const actor = "api"
 
 // eventHeaders are what a command's events carry along. A traceparent that is none is left out, as W3C Trace Context
 // section 4.3 wants it. A request without a Correlation-Id correlates by its own id.
-func eventHeaders(r *http.Request) map[string]string {
-	id, _ := r.Context().Value(requestID{}).(string)
-	headers := map[string]string{event.HeaderActor: actor, event.HeaderCorrelationID: id}
+func eventHeaders(ctx context.Context) map[string]string {
+	x := exchangeOf(ctx)
+	r := x.request
+	headers := map[string]string{event.HeaderActor: actor, event.HeaderCorrelationID: x.id}
 	if c := r.Header.Get("Correlation-Id"); correlation.MatchString(c) {
 		headers[event.HeaderCorrelationID] = c
 	}

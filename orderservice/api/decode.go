@@ -8,42 +8,56 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"unicode/utf8"
 )
 
-// decode reads the request's body, one JSON object, into target. A field that target does not have is an error: a
-// misspelt one would otherwise be taken for absent. No body at all is the empty object, for commands without fields.
-func decode(r *http.Request, target any) error {
-	body, err := read(r)
-	if err != nil || len(body) == 0 {
+// maxBody is how long a request's body may be, in bytes. The largest valid one, an order of order.MaxLines lines, has 3 kB.
+const maxBody = 64 << 10
+
+// maxDepth is how many objects and arrays may be within each other in a body. The deepest valid one has three.
+const maxDepth = 8
+
+// understood holds a request to what is the same for all of them, whatever is asked: its query says each thing once, and
+// its body is one JSON object. What the object's fields may be is said by the types that huma decodes it into.
+func understood(w http.ResponseWriter, r *http.Request) error {
+	if err := queried(r.URL.RawQuery); err != nil {
 		return err
 	}
-	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := strings.ToLower(parameters["charset"])
-	if err != nil || media != "application/json" || (charset != "" && charset != "utf-8") {
-		return &problem{kind: mediaType, detail: fmt.Sprintf("Content-Type is %q, want application/json", r.Header.Get("Content-Type"))}
+	if r.Method != http.MethodPost {
+		return nil
 	}
-	if !utf8.Valid(body) {
-		return refused("", "text", "the body is not UTF-8")
+	body, err := read(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return err
 	}
-	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
-		return refused("", "type", "the body is not a JSON object")
+	if len(body) == 0 {
+		body = []byte("{}") // for commands without fields, which is most of them
+	} else if err := decodable(r.Header.Get("Content-Type"), body); err != nil {
+		return err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(target); err != nil {
-		return syntax(err)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// queried wants a query in which each parameter has one value, and some: which of two is meant is not for us to guess.
+func queried(raw string) error {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return refused("", "query", "the query is not encoded as application/x-www-form-urlencoded")
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return refused("", "syntax", "something follows the JSON object")
+	for name, values := range query {
+		if len(values) != 1 || values[0] == "" {
+			return refused("", "query", fmt.Sprintf("query parameter %q is to have one value", name))
+		}
 	}
 	return nil
 }
 
-func read(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
+func read(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(from)
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return nil, &problem{kind: tooLarge, detail: fmt.Sprintf("the body is longer than %d bytes", maxBody)}
 	}
@@ -56,28 +70,85 @@ func read(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// syntax tells what the JSON decoder found. Its errors are about the input, not about us, except for their wording.
-func syntax(err error) error {
-	if wrong, typed := errors.AsType[*json.UnmarshalTypeError](err); typed {
-		return refused(typePointer(wrong.Field), "type", fmt.Sprintf("a JSON %s does not fit here (byte %d)", wrong.Value, wrong.Offset))
+// decodable wants a body that every JSON decoder reads in the same way (RFC 8259 sections 4 and 8.1).
+func decodable(contentType string, body []byte) error {
+	media, parameters, err := mime.ParseMediaType(contentType)
+	charset := strings.ToLower(parameters["charset"])
+	if err != nil || media != "application/json" || (charset != "" && charset != "utf-8") {
+		return &problem{kind: mediaType, detail: fmt.Sprintf("Content-Type is %q, want application/json", contentType)}
 	}
-	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		return refused("", "unknown_field", "there is no field "+name)
+	if !utf8.Valid(body) {
+		return refused("", "text", "the body is not UTF-8")
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		return refused("", "type", "the body is not a JSON object")
+	}
+	return unambiguous(body)
+}
+
+// unambiguous wants one JSON value of bounded depth, and no object in it that has a name twice: decoders differ in which of
+// the two they take.
+func unambiguous(body []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if err := value(decoder, "", 0); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return refused("", "syntax", "something follows the JSON object")
+	}
+	return nil
+}
+
+// value reads one value. Its depth is that of what it lies in.
+func value(decoder *json.Decoder, pointer string, depth int) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return notJSON(err)
+	}
+	open, compound := token.(json.Delim)
+	if !compound {
+		return nil
+	}
+	if depth == maxDepth {
+		return refused("", "depth", fmt.Sprintf("more than %d objects and arrays lie within each other", maxDepth))
+	}
+	names := make(map[string]bool)
+	for i := 0; decoder.More(); i++ {
+		name := fmt.Sprint(i)
+		if open == '{' {
+			token, err := decoder.Token()
+			if err != nil {
+				return notJSON(err)
+			}
+			name, _ = token.(string)
+			if names[name] {
+				return refused(child(pointer, name), "duplicate", fmt.Sprintf("the object has the name %q twice", name))
+			}
+			names[name] = true
+		}
+		if err := value(decoder, child(pointer, name), depth+1); err != nil {
+			return err
+		}
+	}
+	if _, err := decoder.Token(); err != nil { // the end of the object or array
+		return notJSON(err)
+	}
+	return nil
+}
+
+func notJSON(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
 	}
 	return refused("", "syntax", "the body is not valid JSON: "+strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// typePointer leads to the field of a wrong type. The decoder leaves out indices, so within an array only the array is
-// known.
-func typePointer(field string) string {
-	switch {
-	case field == "":
-		return ""
-	case strings.HasPrefix(field, "lines."):
-		return "#/lines"
-	default:
-		return pointer(field)
+// child is the JSON pointer (RFC 6901), as a URI fragment, of what an object or array has under a name.
+func child(pointer, name string) string {
+	if pointer == "" {
+		pointer = "#"
 	}
+	return pointer + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
 
 // refused is a request that cannot be understood.

@@ -3,86 +3,100 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
-// maxBody is how long a request's body may be, in bytes. The largest valid one, an order of order.MaxLines lines, has 3 kB.
-const maxBody = 64 << 10
+// exchange is a request that is being answered.
+type exchange struct {
+	id      string        // the request's own id
+	request *http.Request // its headers and its path; the body was read
+	err     error         // why it fails, if it does
+}
 
-// answer is a 2xx.
-type answer struct {
-	code     int
-	order    uuid.UUID // what the answer is about; Nil for none
-	version  int64     // the order's, as the answer shows it
-	placed   bool      // the request made the order
-	replayed bool      // an earlier request with the same key did it
-	body     any       // encoded as JSON
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange that a handler or huma works for.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// Handle implements huma.Adapter: each operation is behind the edge.
+func (a *api) Handle(op *huma.Operation, h func(huma.Context)) {
+	pattern := op.Method + " " + op.Path
+	a.mux.Handle(pattern, a.edge(pattern, func(w http.ResponseWriter, r *http.Request) {
+		h(humago.NewContext(op, r, w))
+	}))
 }
 
 // edge puts a handler between the checks that every request passes and the writing of its answer.
-func (a *api) edge(route string, h handler) http.Handler {
+//
+// The handler writes into memory. What it wrote is sent when it has ended without an error; else only the problem is.
+func (a *api) edge(route string, h http.HandlerFunc) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun, id := time.Now(), edge.Begin(w)
-		ans, err := answer{}, crossOrigin.Check(r)
+		begun := time.Now()
+		x := &exchange{id: edge.Begin(w), request: r}
+		answer := &memory{header: make(http.Header), code: http.StatusOK}
+		err := crossOrigin.Check(r)
 		if err != nil {
 			err = &problem{kind: forbidden, detail: "a page of another origin must not do this"}
 		} else {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			ans, err = a.admitted(withRequestID(r, id), h)
+			err = a.admitted(w, x, func(r *http.Request) { h(answer, r) })
 		}
-		code := a.write(w, r, ans, err)
+		code := answer.code
+		if err != nil {
+			code = a.writeProblem(w, r, err)
+		} else {
+			maps.Copy(w.Header(), answer.header)
+			edge.Send(w, code, &answer.body)
+		}
 		a.metrics.observe(route, code, time.Since(begun))
 	})
 }
 
 // admitted does the request unless too many are being done.
-func (a *api) admitted(r *http.Request, h handler) (_ answer, err error) {
+func (a *api) admitted(w http.ResponseWriter, x *exchange, do func(*http.Request)) (err error) {
 	select {
 	case a.inFlight <- struct{}{}:
 		defer func() { <-a.inFlight }()
 	default:
-		return answer{}, &problem{kind: busy, detail: fmt.Sprintf("%d requests are being worked on", cap(a.inFlight))}
+		return &problem{kind: busy, detail: fmt.Sprintf("%d requests are being worked on", cap(a.inFlight))}
 	}
 	defer edge.Recovered(&err)
+	if err := understood(w, x.request); err != nil {
+		return err
+	}
 	// Whoever hangs up does not cut a command off in its commit: it would cost a connection and leave the outcome open.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.request.Context()), patience)
 	defer cancel()
-	return h(ctx, r)
+	do(x.request.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	return x.err
 }
 
-// write encodes the answer or the error and sends it. It returns the status code.
-func (a *api) write(w http.ResponseWriter, r *http.Request, ans answer, err error) int {
-	var body bytes.Buffer
-	if err == nil {
-		err = json.NewEncoder(&body).Encode(ans.body)
-	}
-	if err != nil {
-		return a.writeProblem(w, r, err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	if ans.order != uuid.Nil {
-		h.Set("ETag", strconv.Quote(strconv.FormatInt(ans.version, 10)))
-		h.Set("Order-Version", fmt.Sprintf("%s@%d", ans.order, ans.version))
-	}
-	if ans.placed {
-		h.Set("Location", "/v1/orders/"+ans.order.String())
-	}
-	if ans.replayed {
-		h.Set("Idempotency-Replayed", "true")
-	}
-	edge.Send(w, ans.code, &body)
-	return ans.code
+// memory is an answer that is not sent yet.
+type memory struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
 }
+
+// Header implements http.ResponseWriter.
+func (m *memory) Header() http.Header { return m.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (m *memory) WriteHeader(code int) { m.code = code }
+
+// Write implements http.ResponseWriter.
+func (m *memory) Write(p []byte) (int, error) { return m.body.Write(p) }
 
 func (a *api) writeProblem(w http.ResponseWriter, r *http.Request, err error) int {
 	id := edge.ID(w)
@@ -95,10 +109,4 @@ func (a *api) writeProblem(w http.ResponseWriter, r *http.Request, err error) in
 	}
 	edge.Refuse(w, p.kind, p.document(id))
 	return p.kind.Status
-}
-
-type requestID struct{}
-
-func withRequestID(r *http.Request, id string) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), requestID{}, id))
 }

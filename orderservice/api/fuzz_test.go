@@ -1,9 +1,7 @@
 package api
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +12,7 @@ func FuzzNoInputIsOurFault(f *testing.F) {
 	s := setup(f)
 	paths := []string{"/v1/orders"}
 	order := s.placed()
-	for _, verb := range slices.Sorted(maps.Keys(verbs)) {
+	for _, verb := range s.verbs() {
 		paths = append(paths, order+"/"+verb)
 	}
 	for i, body := range []string{
@@ -35,7 +33,7 @@ func FuzzNoInputIsOurFault(f *testing.F) {
 		r := s.post(paths[int(path)%len(paths)], body, headers...)
 		switch {
 		case r.code >= http.StatusInternalServerError:
-			t.Errorf("got %d %s: %s", r.code, r.body, s.log)
+			t.Errorf("got %d %s: %s", r.code, r.body, s.output)
 		case r.code >= http.StatusBadRequest:
 			r.problem(t)
 		default:

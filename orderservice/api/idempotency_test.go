@@ -82,8 +82,8 @@ func TestRefusedCommandLeavesItsKeyFree(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	path := s.placed()
-	if r := s.post(path+"/expire", `{"x":1}`, "Idempotency-Key", "k"); r.code != http.StatusBadRequest {
-		t.Fatalf("got %d %s, want 400", r.code, r.body)
+	if r := s.post(path+"/expire", `{"x":1}`, "Idempotency-Key", "k"); r.code != http.StatusUnprocessableEntity {
+		t.Fatalf("got %d %s, want 422", r.code, r.body)
 	}
 	if r := s.post(path+"/pay", ``, "Idempotency-Key", "k"); r.code != http.StatusOK {
 		t.Errorf("got %d %s, want the key to be unused", r.code, r.body)

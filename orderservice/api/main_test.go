@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,11 +23,11 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 // service is an API on a database of its own.
 type service struct {
-	http.Handler
+	*api
 
 	t        testing.TB
 	pool     *pgxpool.Pool
-	log      *testenv.Output
+	output   *testenv.Output
 	registry *prometheus.Registry
 }
 
@@ -50,8 +51,8 @@ func setupOn(t testing.TB, url string, inFlight int) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	s := &service{t: t, pool: pool, log: new(testenv.Output), registry: prometheus.NewRegistry()}
-	s.Handler = New(Config{Pool: pool, Log: eventlog.New(pool, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.NewTextHandler(s.log, nil)), Metrics: s.registry, InFlight: inFlight})
+	s := &service{t: t, pool: pool, output: new(testenv.Output), registry: prometheus.NewRegistry()}
+	s.api = open(Config{Pool: pool, Log: eventlog.New(pool, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.NewTextHandler(s.output, nil)), Metrics: s.registry, InFlight: inFlight})
 	return s
 }
 
@@ -109,6 +110,17 @@ func (s *service) placed() string {
 		s.t.Fatalf("place: %d %s", r.code, r.body)
 	}
 	return r.header.Get("Location")
+}
+
+// verbs are the last parts of the paths that act on an order.
+func (s *service) verbs() (verbs []string) {
+	for path := range s.huma.OpenAPI().Paths {
+		if verb, is := strings.CutPrefix(path, "/v1/orders/{id}/"); is && verb != "events" {
+			verbs = append(verbs, verb)
+		}
+	}
+	slices.Sort(verbs)
+	return verbs
 }
 
 // count returns how many rows a table has.

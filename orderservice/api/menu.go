@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,14 +23,16 @@ type menu struct {
 type item struct {
 	ID       int64       `json:"item_id"`
 	Name     string      `json:"name"`
-	Category string      `json:"category"`
+	Category string      `json:"category" enum:"starter,main,side,dessert,drink"`
 	Price    event.Money `json:"price"`
 }
 
 const selectMenu = `
 SELECT id, name, category, price_minor, currency
 FROM menu_items
-ORDER BY id`
+WHERE id > $1
+ORDER BY id
+LIMIT $2`
 
 const selectItems = `
 SELECT id, name, category, price_minor, currency
@@ -57,19 +60,43 @@ func (m menu) query(ctx context.Context, statement string, arguments ...any) ([]
 	}
 }
 
-// items serves the menu.
-func (a *api) items(ctx context.Context, _ *http.Request) (answer, error) {
-	items, err := a.menu.query(ctx, selectMenu)
-	return answer{code: http.StatusOK, body: map[string][]item{"items": items}}, err
+type menuShown struct {
+	Link string `header:"Link" doc:"Where the next page is; absent on the last one."`
+	Body struct {
+		Items []item `json:"items"`
+	} `nameHint:"Menu"`
+}
+
+func (a *api) registerMenu() {
+	register(a, huma.Operation{
+		OperationID: "get-menu", Method: http.MethodGet, Path: "/v1/menu", Tags: []string{"menu"},
+		Summary: "Look at the menu", Errors: []int{http.StatusBadRequest, http.StatusForbidden, http.StatusServiceUnavailable},
+	}, a.items)
+}
+
+// items serves GET /v1/menu.
+func (a *api) items(ctx context.Context, in *struct {
+	After int64 `query:"after" minimum:"0" maximum:"2147483647" doc:"Begin behind this item."`
+	Page
+},
+) (*menuShown, error) {
+	items, err := a.menu.query(ctx, selectMenu, in.After, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := new(menuShown)
+	if len(items) > in.Limit {
+		items = items[:in.Limit]
+		out.Link = in.next(ctx, items[in.Limit-1].ID)
+	}
+	out.Body.Items = items
+	return out, nil
 }
 
 // price makes order lines of positions, at the menu's prices. Its error is a problem that names each position whose item
 // is not on the menu.
 func (m menu) price(ctx context.Context, positions []position) ([]event.Line, error) {
-	if len(positions) == 0 {
-		return nil, nil // that there must be one is the order's rule
-	}
-	ids := make([]int64, len(positions))
+	ids := make([]int, len(positions))
 	for i, p := range positions {
 		ids[i] = p.ItemID
 	}
@@ -77,9 +104,9 @@ func (m menu) price(ctx context.Context, positions []position) ([]event.Line, er
 	if err != nil {
 		return nil, err
 	}
-	menu := make(map[int64]item, len(items))
+	menu := make(map[int]item, len(items))
 	for _, i := range items {
-		menu[i.ID] = i
+		menu[int(i.ID)] = i
 	}
 	lines := make([]event.Line, len(positions))
 	var missing []violation

@@ -3,11 +3,12 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
@@ -15,142 +16,149 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
-// place serves POST /v1/orders.
-func (a *api) place(ctx context.Context, r *http.Request) (answer, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return answer{}, fmt.Errorf("order id: %w", err)
-	}
-	ans, err := a.execute(ctx, r, id, new(placement))
-	ans.code, ans.placed = http.StatusCreated, true
-	return ans, err
+// OrderPath is the order that a path names, by its id in the one form that answers give it. It is exported for huma, which
+// looks into no other struct.
+type OrderPath struct {
+	ID string `path:"id" format:"uuid" pattern:"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" patternDescription:"a UUID in lower case" doc:"The order's id."`
 }
 
-// act serves POST /v1/orders/{id}/{verb}.
-func (a *api) act(ctx context.Context, r *http.Request) (answer, error) {
-	id, err := orderID(r)
-	if err != nil {
-		return answer{}, err
-	}
-	f, err := formOf(r.PathValue("verb"))
-	if err != nil {
-		return answer{}, err
-	}
-	ans, err := a.execute(ctx, r, id, f)
-	ans.code = http.StatusOK
-	return ans, err
-}
-
-// execute has the event log do what the request asks of an order. Its answer comes out of what was committed, by this
-// request or by an earlier one with the same key (I12).
-func (a *api) execute(ctx context.Context, r *http.Request, id uuid.UUID, f form) (answer, error) {
-	if err := decode(r, f.body()); err != nil {
-		return answer{}, err
-	}
-	key, err := idempotencyKey(r, f.body())
-	if err != nil {
-		return answer{}, err
-	}
-	expected, err := ifMatch(r)
-	if err != nil {
-		return answer{}, err
-	}
-	var result eventlog.Result
-	command, err := f.command(ctx, a.menu)
-	if err == nil {
-		result, err = a.log.Execute(ctx, eventlog.Command{Order: id, Do: command, Key: key, Headers: eventHeaders(r), Expected: expected})
-	} else if key != nil {
-		result, err = a.earlier(ctx, key, err)
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	a.metrics.executed(command, result)
-	return answer{order: result.ID, version: result.Order.Version, replayed: result.Replayed, body: outcome(result)}, nil
-}
-
-// earlier looks whether the key has done something already, for a request that cannot be done any more: an item may have
-// left the menu since. If not, the request's own error stands.
-//
-// The log looks a key up on the way to an order; one that nobody has placed makes sure that nothing else happens.
-func (a *api) earlier(ctx context.Context, key *eventlog.Key, otherwise error) (eventlog.Result, error) {
-	result, err := a.log.Execute(ctx, eventlog.Command{Order: uuid.New(), Do: order.Expire{}, Key: key})
-	if errors.Is(err, eventlog.ErrNotFound) {
-		return eventlog.Result{}, otherwise
-	}
-	return result, err
-}
+func (p OrderPath) id() uuid.UUID { return uuid.MustParse(p.ID) } // the pattern holds
 
 // view is an order in an answer.
 type view struct {
-	ID uuid.UUID `json:"id"`
+	ID uuid.UUID `json:"id" format:"uuid"`
 	order.Order
 
 	// Events are what the request made happen; an answer to GET has none.
-	Events []happening `json:"events,omitempty"`
+	Events []happening `json:"events,omitempty" doc:"What the request made happen; absent in answers to GET."`
 }
 
 // happening is an event in an answer.
 type happening struct {
-	ID      uuid.UUID         `json:"id"`
-	Version int64             `json:"version"`
-	Type    event.Type        `json:"type"`
-	At      time.Time         `json:"at"`
-	Data    json.RawMessage   `json:"data"`
-	Headers map[string]string `json:"headers,omitempty"`
+	ID      uuid.UUID         `json:"id" format:"uuid" doc:"The event's id, in the topic too."`
+	Version int64             `json:"version" minimum:"1" doc:"The event's place in the order's history, 1..n."`
+	Type    event.Type        `json:"type" example:"order.placed.v1" doc:"What happened, and the version of the schema of data."`
+	At      time.Time         `json:"at" doc:"When it was decided."`
+	Data    json.RawMessage   `json:"data" doc:"The payload, as it is in the topic. docs/contracts has its schema."`
+	Headers map[string]string `json:"headers,omitempty" doc:"Who did it and on what occasion."`
 }
 
-func outcome(result eventlog.Result) view {
-	v := view{ID: result.ID, Order: result.Order}
-	for _, e := range result.Events {
-		v.Events = append(v.Events, happened(e))
+// shown is an answer about an order.
+type shown struct {
+	Status       int
+	ETag         string `header:"ETag" doc:"The order's version, quoted."`
+	OrderVersion string `header:"Order-Version" doc:"id@version, which a reader of the read model can wait for."`
+	Location     string `header:"Location" doc:"Where the new order is."`
+	Replayed     string `header:"Idempotency-Replayed" doc:"true if an earlier request with the same key did it."`
+	Body         view
+}
+
+// show is an answer about an order as it is at a version.
+func show(id uuid.UUID, o order.Order) *shown {
+	return &shown{Status: http.StatusOK, ETag: etag(o.Version), OrderVersion: orderVersion(id, o.Version), Body: view{ID: id, Order: o}}
+}
+
+func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
+
+func orderVersion(id uuid.UUID, version int64) string { return fmt.Sprintf("%s@%d", id, version) }
+
+// outcome is the answer to a command.
+func outcome(result eventlog.Result) *shown {
+	out := show(result.ID, result.Order)
+	if result.Events[0].Version == 1 {
+		out.Status = http.StatusCreated
 	}
-	return v
+	if result.Replayed {
+		out.Replayed = "true"
+	}
+	for _, e := range result.Events {
+		out.Body.Events = append(out.Body.Events, happened(e))
+	}
+	return out
 }
 
 func happened(e event.Event) happening {
 	return happening{e.ID, e.Version, e.Type, e.At, e.Payload, e.Headers}
 }
 
-// order serves GET /v1/orders/{id}.
-func (a *api) order(ctx context.Context, r *http.Request) (answer, error) {
-	id, err := orderID(r)
-	if err != nil {
-		return answer{}, err
-	}
-	o, err := a.log.Load(ctx, id)
-	return answer{code: http.StatusOK, order: id, version: o.Version, body: view{ID: id, Order: o}}, err
+func (a *api) registerOrders() {
+	register(a, huma.Operation{
+		OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{"orders"},
+		Summary:     "Look at an order",
+		Description: "As it is, or as it was at a version or at a time: its events up to then are folded.",
+		Errors:      queryErrors, Parameters: []*huma.Param{ifNoneMatchHeader}, Responses: notModified(),
+	}, a.order)
+	register(a, huma.Operation{
+		OperationID: "get-order-events", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{"orders"},
+		Summary: "Look at what happened to an order", Description: "All events in the order in which they happened, in pages.",
+		Errors: queryErrors, Parameters: []*huma.Param{ifNoneMatchHeader}, Responses: notModified(),
+	}, a.events)
 }
 
-// history is the body of an answer about all events of an order.
+// order serves GET /v1/orders/{id}.
+func (a *api) order(ctx context.Context, in *struct {
+	OrderPath
+
+	Version int64     `query:"version" minimum:"1" doc:"The order as it was at this version."`
+	At      time.Time `query:"at" doc:"The order as it was at this time."`
+},
+) (*shown, error) {
+	if in.Version != 0 && !in.At.IsZero() {
+		return nil, refused("", ruleParameter, "give version or at, not both")
+	}
+	o, err := a.log.LoadAt(ctx, in.id(), eventlog.Moment{Version: in.Version, At: in.At})
+	if err != nil {
+		return nil, err
+	}
+	out := show(in.id(), o)
+	if unchanged(ctx, out.ETag) {
+		out.Status = http.StatusNotModified
+	}
+	return out, nil
+}
+
+// history is the body of an answer about the events of an order.
 type history struct {
-	ID      uuid.UUID   `json:"id"`
-	Version int64       `json:"version"`
+	ID      uuid.UUID   `json:"id" format:"uuid"`
+	Version int64       `json:"version" minimum:"1" doc:"The order's version: that of its last event, which may be on a later page."`
 	Events  []happening `json:"events"`
 }
 
-// events serves GET /v1/orders/{id}/events.
-func (a *api) events(ctx context.Context, r *http.Request) (answer, error) {
-	id, err := orderID(r)
-	if err != nil {
-		return answer{}, err
-	}
-	entries, err := a.log.History(ctx, id)
-	if err != nil {
-		return answer{}, err
-	}
-	h := history{ID: id, Version: entries[len(entries)-1].Version}
-	for _, e := range entries {
-		h.Events = append(h.Events, happened(e.Event))
-	}
-	return answer{code: http.StatusOK, order: id, version: h.Version, body: h}, nil
+type historyShown struct {
+	Status       int
+	ETag         string `header:"ETag" doc:"The order's version, quoted."`
+	OrderVersion string `header:"Order-Version" doc:"id@version, which a reader of the read model can wait for."`
+	Link         string `header:"Link" doc:"Where the next page is; absent on the last one."`
+	Body         history
 }
 
-// orderID reads the id in the path, in the one form that answers give it.
-func orderID(r *http.Request) (uuid.UUID, error) {
-	id, err := uuid.Parse(r.PathValue("id"))
-	if err != nil || id.String() != r.PathValue("id") {
-		return uuid.Nil, &problem{kind: notFound, detail: "an order's id is a UUID in lower case"}
+// events serves GET /v1/orders/{id}/events.
+func (a *api) events(ctx context.Context, in *struct {
+	OrderPath
+
+	After int64 `query:"after" minimum:"0" doc:"Begin behind this version."`
+	Page
+},
+) (*historyShown, error) {
+	entries, err := a.log.History(ctx, in.id())
+	if err != nil {
+		return nil, err
 	}
-	return id, nil
+	version := entries[len(entries)-1].Version
+	out := &historyShown{
+		Status: http.StatusOK, ETag: etag(version), OrderVersion: orderVersion(in.id(), version),
+		Body: history{ID: in.id(), Version: version, Events: []happening{}},
+	}
+	if unchanged(ctx, out.ETag) {
+		out.Status = http.StatusNotModified
+		return out, nil
+	}
+	for _, e := range entries[min(in.After, version):] { // version n is entry n-1 (I2)
+		if len(out.Body.Events) == in.Limit {
+			out.Link = in.next(ctx, out.Body.Events[in.Limit-1].Version)
+			break
+		}
+		out.Body.Events = append(out.Body.Events, happened(e.Event))
+	}
+	return out, nil
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
@@ -18,8 +20,9 @@ var (
 	notFound         = edge.Lasting("not-found", 404, "Not found", "Check the path and the order's id.")
 	methodNotAllowed = edge.Lasting("method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.")
 	ruleBroken       = edge.Lasting("rule-broken", 409, "The order's state does not allow it", "Read the order. errors has the rule.")
-	versionConflict  = edge.Passing("version-conflict", 409, "The order has changed", "Read the order, decide again, and send its new ETag as If-Match.")
+	versionConflict  = edge.Passing("version-conflict", 409, "The order is being changed", "Wait, read the order, and decide again.")
 	keyInUse         = edge.Passing("key-in-use", 409, "A request with this key is being worked on", "Wait, then give the same request with the same key.")
+	notExpected      = edge.Lasting("precondition-failed", 412, "The order is at another version", "Read the order, decide again, and send its new ETag as If-Match.")
 	tooLarge         = edge.Lasting("too-large", 413, "Body too large", "Send at most 65536 bytes.")
 	mediaType        = edge.Lasting("media-type", 415, "Unsupported media type", "Send application/json.")
 	invalid          = edge.Lasting("invalid", 422, "Invalid command", "Correct the fields that errors points at.")
@@ -31,7 +34,7 @@ var (
 )
 
 var kinds = []edge.Kind{
-	malformed, forbidden, notFound, methodNotAllowed, ruleBroken, versionConflict, keyInUse, tooLarge, mediaType, invalid,
+	malformed, forbidden, notFound, methodNotAllowed, ruleBroken, versionConflict, keyInUse, notExpected, tooLarge, mediaType, invalid,
 	keyReused, internal, busy, unavailable, outcomeUnknown,
 }
 
@@ -41,13 +44,6 @@ type problem struct {
 	detail string
 	errors []violation
 	allow  string // the Allow header of a 405
-}
-
-// violation is one rule that a request breaks.
-type violation struct {
-	Pointer string `json:"pointer,omitempty"` // JSON pointer (RFC 6901) of the field, as a URI fragment; none for the whole
-	Rule    string `json:"rule"`              // the rule's name, for programs
-	Detail  string `json:"detail"`
 }
 
 // Error implements error.
@@ -72,8 +68,10 @@ func problemOf(err error) *problem {
 		return &problem{kind: keyReused, detail: "the Idempotency-Key was used for another request"}
 	case errors.Is(err, eventlog.ErrKeyInUse):
 		return &problem{kind: keyInUse, detail: "a request with the same Idempotency-Key has not ended"}
+	case errors.Is(err, eventlog.ErrNotExpected):
+		return &problem{kind: notExpected, detail: "the order is not at the version of If-Match"}
 	case errors.Is(err, eventlog.ErrConflict):
-		return &problem{kind: versionConflict, detail: "the order was changed in the meantime, or is not at the version of If-Match"}
+		return &problem{kind: versionConflict, detail: "the order was changed in the meantime"}
 	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &problem{kind: unavailable, detail: "the orders database did not answer in time"}
 	default:
@@ -87,23 +85,37 @@ func ruleProblem(e *order.RuleError) *problem {
 	if e.Field == "" {
 		return &problem{kind: ruleBroken, detail: e.Detail, errors: []violation{v}}
 	}
-	v.Pointer = pointer(e.Field)
+	field, _, _ := strings.Cut(e.Field, ".unit_price") // which no client sends: only the line is left
+	v.Pointer = pointer(field)
 	return &problem{kind: invalid, detail: e.Field + ": " + e.Detail, errors: []violation{v}}
 }
 
-// pointer turns "lines[2].quantity" into "#/lines/2/quantity". Of a price, which no client sends, only the line is left.
+// pointer turns "lines[2].quantity" into "#/lines/2/quantity".
 func pointer(field string) string {
-	field, _, _ = strings.Cut(field, ".unit_price")
-	return "#/" + strings.NewReplacer("[", "/", "].", "/", "]", "", ".", "/").Replace(field)
+	path := url.URL{Fragment: "/" + strings.NewReplacer("[", "/", "].", "/", "]", "", ".", "/").Replace(field)}
+	return "#" + path.EscapedFragment() // a name that a client has made up may be anything
 }
 
 // document is a problem with what this API adds (RFC 9457 section 3.2).
 type document struct {
 	edge.Document
 
-	Errors []violation `json:"errors,omitempty"`
+	Errors []violation `json:"errors,omitempty" doc:"What the request breaks."`
 }
 
 func (p *problem) document(request string) document {
 	return document{Document: p.kind.Document(p.detail, request), Errors: p.errors}
 }
+
+// told is what huma is given in the place of an error that the edge tells. Its type is what the OpenAPI document says of
+// errors.
+type told document
+
+// Error implements error.
+func (*told) Error() string { return "told by the edge" }
+
+// GetStatus implements huma.StatusError.
+func (*told) GetStatus() int { return http.StatusInternalServerError }
+
+// ContentType implements huma.ContentTypeFilter.
+func (*told) ContentType(string) string { return "application/problem+json" }

@@ -17,8 +17,11 @@ var (
 	// ErrNotFound: there is no such order.
 	ErrNotFound = errors.New("no such order")
 
-	// ErrConflict: somebody else changed the order, or it is not at the expected version. Nothing was written.
+	// ErrConflict: somebody else changed the order. Nothing was written.
 	ErrConflict = errors.New("the order was changed in the meantime")
+
+	// ErrNotExpected: the order is not at the version that the command expects. Nothing was written.
+	ErrNotExpected = errors.New("the order is at another version")
 
 	// ErrKeyReused: the idempotency key belongs to another request. Nothing was written.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")

@@ -218,7 +218,7 @@ func TestRefusedCommandsSayWhy(t *testing.T) {
 		t.Errorf("unknown customer: got %v", err)
 	}
 	_, err = f.log.Execute(t.Context(), eventlog.Command{Order: id, Do: order.Rate{Stars: 5}, Expected: &stale})
-	if !errors.Is(err, eventlog.ErrConflict) || !strings.Contains(err.Error(), "version 7, not 1") {
+	if !errors.Is(err, eventlog.ErrNotExpected) || !strings.Contains(err.Error(), "version 7, not 1") {
 		t.Errorf("stale version: got %v", err)
 	}
 	large := map[string]string{"actor": strings.Repeat("x", 20_000)}

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -20,9 +21,33 @@ ORDER BY version`
 // Load returns the order as the fold of its events, or ErrNotFound. The orders row is not asked: it is there for
 // constraints, for the lock and for looking at.
 func (l *Log) Load(ctx context.Context, id uuid.UUID) (order.Order, error) {
+	return l.LoadAt(ctx, id, Moment{})
+}
+
+// Moment is when an order is to be looked at: at a version, or at a time. The zero value is now.
+type Moment struct {
+	Version int64     // 0 means none
+	At      time.Time // zero means none
+}
+
+// LoadAt returns the order as it was at a moment, or ErrNotFound if it did not exist then or has not come so far.
+func (l *Log) LoadAt(ctx context.Context, id uuid.UUID, m Moment) (order.Order, error) {
 	history, err := l.History(ctx, id)
 	if err != nil {
 		return order.Order{}, err
+	}
+	last := int64(len(history))
+	if m.Version > last {
+		return order.Order{}, fmt.Errorf("version %d of %s, which is at %d: %w", m.Version, id, last, ErrNotFound)
+	}
+	if m.Version > 0 {
+		history = history[:m.Version]
+	}
+	for !m.At.IsZero() && len(history) > 0 && history[len(history)-1].At.After(m.At) {
+		history = history[:len(history)-1]
+	}
+	if len(history) == 0 {
+		return order.Order{}, fmt.Errorf("%s at %s: %w", id, m.At.Format(time.RFC3339Nano), ErrNotFound)
 	}
 	return fold(history)
 }

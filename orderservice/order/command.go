@@ -7,7 +7,8 @@ import (
 )
 
 // Command is what somebody wants to happen to an order: one of the structs in this file. The JSON names of their fields
-// are the names that RuleError uses.
+// are the names that RuleError uses; the tags beside them are for the API's OpenAPI document, which says of a field no more
+// than its rule does.
 type Command interface {
 	// Name is the command's name for messages and metrics, e.g. "start_preparing".
 	Name() string
@@ -44,17 +45,17 @@ type AuthorizePayment struct{}
 
 // FailPayment records that the order's total could not be reserved.
 type FailPayment struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 }
 
 // Accept: the kitchen takes the order and promises when it will be ready.
 type Accept struct {
-	ReadyAt time.Time `json:"ready_at"`
+	ReadyAt time.Time `json:"ready_at" doc:"The promise: at most 24 hours ahead."`
 }
 
 // Reject: the kitchen does not take the order.
 type Reject struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 }
 
 // Amend replaces the lines. The new total must not be above what was authorized.
@@ -64,7 +65,7 @@ type Amend struct {
 
 // MarkItemUnavailable takes the line of an item out of the order. It must not be the last one: then cancel the order.
 type MarkItemUnavailable struct {
-	ItemID int `json:"item_id"`
+	ItemID int `json:"item_id" minimum:"1" maximum:"2147483647"`
 }
 
 // StartPreparing: the kitchen begins. From now on the lines stay as they are.
@@ -75,7 +76,7 @@ type MarkReady struct{}
 
 // Dispatch hands a delivery order to a courier.
 type Dispatch struct {
-	Courier string `json:"courier"`
+	Courier string `json:"courier" minLength:"1" maxLength:"200"`
 }
 
 // Collect: the customer of a pickup order took it at the counter.
@@ -86,7 +87,7 @@ type ConfirmDelivery struct{}
 
 // FailDelivery: the courier could not hand the order over.
 type FailDelivery struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 }
 
 // Party is who cancels an order.
@@ -101,14 +102,14 @@ const (
 
 // Cancel ends an order before it is ready; once the kitchen prepares it, customers cannot, and it costs a fee.
 type Cancel struct {
-	By     Party  `json:"by"`
-	Reason string `json:"reason"`
+	By     Party  `json:"by" enum:"customer,kitchen,support"`
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 }
 
 // RequestRefund asks for captured money back.
 type RequestRefund struct {
 	Amount event.Money `json:"amount"`
-	Reason string      `json:"reason"`
+	Reason string      `json:"reason" minLength:"1" maxLength:"1000"`
 }
 
 // IssueRefund pays the open refund, all of what was asked for.
@@ -116,7 +117,7 @@ type IssueRefund struct{}
 
 // DenyRefund closes the open refund without paying.
 type DenyRefund struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 }
 
 // AddTip adds a tip to a completed order. There may be several.
@@ -126,8 +127,8 @@ type AddTip struct {
 
 // Rate gives a completed order 1 to 5 stars, once.
 type Rate struct {
-	Stars   int    `json:"stars"`
-	Comment string `json:"comment"`
+	Stars   int    `json:"stars" minimum:"1" maximum:"5"`
+	Comment string `json:"comment" required:"false" maxLength:"1000"`
 }
 
 // Expire ends an order that nobody paid or accepted. When that is due is for whoever keeps the clock to say.

@@ -11,9 +11,9 @@ import (
 // It is a value: Apply returns a new one, and nothing writes to its slices.
 type Order struct {
 	CustomerID int           `json:"customer_id"`
-	Service    event.Service `json:"service"`
-	Fulfilment Fulfilment    `json:"fulfilment"`
-	Payment    Payment       `json:"payment"`
+	Service    event.Service `json:"service" enum:"delivery,pickup"`
+	Fulfilment Fulfilment    `json:"fulfilment" enum:"placed,confirmed,accepted,preparing,ready,in_delivery,completed,rejected,cancelled,delivery_failed,expired"`
+	Payment    Payment       `json:"payment" enum:"none,authorized,captured,voided,partially_refunded,refunded,failed"`
 
 	// Version is the number of events so far, 0 before the order was placed (I2).
 	Version int64 `json:"version"`

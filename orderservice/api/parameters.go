@@ -1,0 +1,37 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// The headers of requests, as the document has them. They are read in conditions.go, off the request: huma does not tell a
+// header that is empty or given twice from one that is not there.
+var (
+	ifNoneMatchHeader = header("If-None-Match", "Answer 304 without a body if the order is still at this ETag.", `"3"`, "")
+
+	commandHeaders = []*huma.Param{
+		header("Idempotency-Key", "What you call this one request: the same key and request has one effect and one answer.", `"8e03978e-40d5-43dd-bc93-6894a57f9324"`, keyPattern),
+		header("Correlation-Id", "Goes into the events' headers; the request's id if it is absent.", "lunch-42", ""),
+		header("Traceparent", "W3C Trace Context; goes into the events' headers.", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", ""),
+		header("If-Match", "Do it only if the order is still at this ETag; else 412.", `"3"`, `^(\*|"[0-9]{1,18}")$`),
+	}
+)
+
+func header(name, description, example, pattern string) *huma.Param {
+	return &huma.Param{Name: name, In: "header", Description: description, Example: example, Schema: &huma.Schema{Type: huma.TypeString, Pattern: pattern}}
+}
+
+// The status codes of errors. Each operation has 422 and 500 too.
+var (
+	commandErrors = []int{
+		http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusRequestEntityTooLarge,
+		http.StatusUnsupportedMediaType, http.StatusServiceUnavailable,
+	}
+	queryErrors = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusServiceUnavailable}
+)
+
+func notModified() map[string]*huma.Response {
+	return map[string]*huma.Response{"304": {Description: "The order is still at the ETag of If-None-Match."}}
+}
