@@ -8,7 +8,7 @@ TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
 .PHONY: help build up demo test test-kafka race nightly cover lint fmt vet kafka image image-test compose-test compose-overlays-test ec2-test soak metrics prometheus-test \
-	k8s-schemas k8s-test k8s-alerts fuzz ci clean
+	k8s-schemas k8s-test k8s-alerts schemathesis fuzz ci clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ k8s-test: k8s-schemas ## Validate deploy/k8s, and run the programs with the righ
 
 k8s-alerts: ## Make the Prometheus Operator's copy of deploy/prometheus/alerts.yml
 	go run ./deploy/k8s/validate alerts
+
+schemathesis: ## Install Schemathesis, which tries the orders API by its OpenAPI document, for its test (Python's venv)
+	@dir=$${XDG_CACHE_HOME:-$$HOME/.cache}/kafkafoodpipeline/schemathesis; test -x $$dir/bin/schemathesis || \
+		{ python3 -m venv $$dir && $$dir/bin/pip install -q schemathesis==4.32.5; }
 
 fuzz: ## Fuzz each decoder for FUZZTIME (30s)
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

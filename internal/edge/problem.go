@@ -43,7 +43,9 @@ func (k Kind) Document(detail, request string) Document {
 // Refuse sends a problem of a kind: a Document, or a struct that has one embedded, of strings and numbers.
 func Refuse(w http.ResponseWriter, k Kind, document any) {
 	var body bytes.Buffer
-	if err := json.NewEncoder(&body).Encode(document); err != nil {
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // it is read by people, and is never part of a page
+	if err := encoder.Encode(document); err != nil {
 		panic(fmt.Sprintf("encode a problem: %v", err))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

@@ -43,13 +43,13 @@ func (a *api) registerCommands() {
 
 // position is a line without what the menu says about it: a client does not set prices.
 type position struct {
-	ItemID   int `json:"item_id" minimum:"1" maximum:"2147483647" doc:"An item of the menu. One line has all of it."`
-	Quantity int `json:"quantity" minimum:"1" maximum:"99"`
+	ItemID   int `json:"item_id" minimum:"1" maximum:"2147483647" example:"3" doc:"An item of the menu. One line has all of it."`
+	Quantity int `json:"quantity" minimum:"1" maximum:"99" example:"2"`
 }
 
 // placement is order.Place as a client writes it.
 type placement struct {
-	CustomerID int           `json:"customer_id" minimum:"1" maximum:"2147483647"`
+	CustomerID int           `json:"customer_id" minimum:"1" maximum:"2147483647" example:"7"`
 	Service    event.Service `json:"service" enum:"delivery,pickup"`
 	Lines      []position    `json:"lines" minItems:"1" maxItems:"50"`
 }
@@ -63,7 +63,7 @@ func (a *api) registerPlace() {
 	op := huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{"orders"},
 		Summary: "Place an order", Description: "All lines get the menu's prices of now.",
-		DefaultStatus: http.StatusCreated, Errors: commandErrors, Parameters: commandHeaders[:3],
+		DefaultStatus: http.StatusCreated, Errors: commandErrors, Parameters: commandHeaders[:3], Responses: placed(),
 	}
 	register(a, op, func(ctx context.Context, in *struct{ Body placement }) (*shown, error) {
 		id, err := uuid.NewV7()
@@ -102,8 +102,21 @@ func priced[W any](a *api, verb, summary string, command func(context.Context, W
 		return a.execute(ctx, in.id(), in.Body, func() (order.Command, error) { return command(ctx, in.Body) })
 	})
 	body := a.huma.OpenAPI().Paths[op.Path].Post.RequestBody
-	body.Required = len(a.huma.OpenAPI().Components.Schemas.SchemaFromRef(body.Content["application/json"].Schema.Ref).Required) > 0
+	schema := a.huma.OpenAPI().Components.Schemas.SchemaFromRef(body.Content["application/json"].Schema.Ref)
+	body.Required = len(schema.Required) > 0
+	for _, field := range schema.Properties {
+		if field.Type == huma.TypeString && field.Enum == nil && field.Format == "" {
+			field.Pattern, field.PatternDescription = textPattern, textDescription
+			field.PrecomputeMessages()
+		}
+	}
 }
+
+// What order's rules hold every text to. That there is one is said by minLength.
+const (
+	textPattern     = `^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$`
+	textDescription = "text without control characters"
+)
 
 // execute has the event log do what the request asks of an order. Its answer comes out of what was committed, by this
 // request or by an earlier one with the same key (I12).

@@ -58,24 +58,34 @@ func unquote(s string) (string, bool) {
 	return unescape.Replace(m[1]), true
 }
 
-const etagPattern = `^"[0-9]{1,18}"$`
+var strongETag = regexp.MustCompile(`^"([0-9]{1,18})"$`)
 
-var oneETag = regexp.MustCompile(etagPattern)
+// noVersion is one that no order has.
+const noVersion = -1
 
-// ifMatch reads the version that the order must have; nil means any. It takes the one ETag that an answer gave, and *.
+// ifMatch reads the version that the order must have (RFC 9110 section 13.1.1); nil means any. A tag that no answer gave, a
+// weak one included, matches nothing, and an empty list neither.
 func ifMatch(r *http.Request) (*int64, error) {
-	value := strings.Join(r.Header.Values("If-Match"), ",")
-	if value == "" || value == "*" {
+	values := r.Header.Values("If-Match")
+	if len(values) == 0 || values[0] == "*" {
 		return nil, nil //nolint:nilnil // no condition is no error
 	}
-	if !oneETag.MatchString(value) {
-		return nil, refused("", "if_match", `If-Match is an ETag of this order, e.g. "3"`)
+	expected := int64(noVersion)
+	for tag := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		m := strongETag.FindStringSubmatch(strings.TrimSpace(tag))
+		if m == nil {
+			continue
+		}
+		if expected != noVersion {
+			return nil, refused("", "if_match", "If-Match names two versions: say which one the command was decided on")
+		}
+		version, err := strconv.ParseInt(m[1], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("If-Match: %w", err) // 18 digits fit
+		}
+		expected = version
 	}
-	version, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("If-Match: %w", err) // 18 digits fit
-	}
-	return &version, nil
+	return &expected, nil
 }
 
 // unchanged reports whether the caller has what an ETag names already (If-None-Match, RFC 9110 section 13.1.2).

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -114,7 +115,7 @@ func value(decoder *json.Decoder, pointer string, depth int) error {
 	}
 	names := make(map[string]bool)
 	for i := 0; decoder.More(); i++ {
-		name := fmt.Sprint(i)
+		name := strconv.Itoa(i)
 		if open == '{' {
 			token, err := decoder.Token()
 			if err != nil {

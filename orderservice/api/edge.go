@@ -50,13 +50,16 @@ func (a *api) edge(route string, h http.HandlerFunc) http.Handler {
 		if err != nil {
 			err = &problem{kind: forbidden, detail: "a page of another origin must not do this"}
 		} else {
-			err = a.admitted(w, x, func(r *http.Request) { h(answer, r) })
+			err = a.admitted(r.Context(), w, x, func(r *http.Request) { h(answer, r) })
 		}
 		code := answer.code
 		if err != nil {
 			code = a.writeProblem(w, r, err)
 		} else {
 			maps.Copy(w.Header(), answer.header)
+			if r.Method == http.MethodGet && answer.header.Get("ETag") != "" {
+				w.Header().Set("Cache-Control", "no-cache") // it may be kept, and is asked for with If-None-Match
+			}
 			edge.Send(w, code, &answer.body)
 		}
 		a.metrics.observe(route, code, time.Since(begun))
@@ -64,7 +67,7 @@ func (a *api) edge(route string, h http.HandlerFunc) http.Handler {
 }
 
 // admitted does the request unless too many are being done.
-func (a *api) admitted(w http.ResponseWriter, x *exchange, do func(*http.Request)) (err error) {
+func (a *api) admitted(ctx context.Context, w http.ResponseWriter, x *exchange, do func(*http.Request)) (err error) {
 	select {
 	case a.inFlight <- struct{}{}:
 		defer func() { <-a.inFlight }()
@@ -76,7 +79,7 @@ func (a *api) admitted(w http.ResponseWriter, x *exchange, do func(*http.Request
 		return err
 	}
 	// Whoever hangs up does not cut a command off in its commit: it would cost a connection and leave the outcome open.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.request.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	do(x.request.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
 	return x.err

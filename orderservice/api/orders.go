@@ -100,12 +100,9 @@ func (a *api) order(ctx context.Context, in *struct {
 	OrderPath
 
 	Version int64     `query:"version" minimum:"1" doc:"The order as it was at this version."`
-	At      time.Time `query:"at" doc:"The order as it was at this time."`
+	At      time.Time `query:"at" doc:"The order as it was at this time; with version, whichever is earlier."`
 },
 ) (*shown, error) {
-	if in.Version != 0 && !in.At.IsZero() {
-		return nil, refused("", ruleParameter, "give version or at, not both")
-	}
 	o, err := a.log.LoadAt(ctx, in.id(), eventlog.Moment{Version: in.Version, At: in.At})
 	if err != nil {
 		return nil, err

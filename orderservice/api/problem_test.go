@@ -60,7 +60,9 @@ func TestBadInputNamesFieldAndRuleAndWritesNothing(t *testing.T) {
 		"key":                {"/v1/orders", soup, []string{"Idempotency-Key", `"open`}, 400, "malformed", "", "idempotency_key"},
 		"empty key":          {"/v1/orders", soup, []string{"Idempotency-Key", ``}, 400, "malformed", "", "idempotency_key"},
 		"long key":           {"/v1/orders", soup, []string{"Idempotency-Key", strings.Repeat("k", 256)}, 400, "malformed", "", "idempotency_key"},
-		"if-match":           {path + "/pay", ``, []string{"If-Match", `W/"1"`}, 400, "malformed", "", "if_match"},
+		"if-match":           {path + "/pay", ``, []string{"If-Match", `"1", "2"`}, 400, "malformed", "", "if_match"},
+		"weak if-match":      {path + "/pay", ``, []string{"If-Match", `W/"1"`}, 412, "precondition-failed", "", ""},
+		"empty if-match":     {path + "/pay", ``, []string{"If-Match", ``}, 412, "precondition-failed", "", ""},
 		"other origin":       {path + "/pay", ``, []string{"Origin", "https://evil.example"}, 403, "forbidden", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +135,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	a := &api{inFlight: make(chan struct{}, 1)}
 	x := &exchange{request: httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)}
-	err := a.admitted(httptest.NewRecorder(), x, func(*http.Request) { panic("nothing is where it was") })
+	err := a.admitted(t.Context(), httptest.NewRecorder(), x, func(*http.Request) { panic("nothing is where it was") })
 	if err == nil || problemOf(err).kind.Name != internal.Name || !strings.Contains(err.Error(), "edge.go") {
 		t.Errorf("got %v, want an internal error with the stack", err)
 	}

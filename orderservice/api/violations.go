@@ -36,7 +36,7 @@ func unfit(ctx huma.Context, status int, message string, found []error) error {
 	var violations []violation
 	for _, err := range found {
 		detail := &huma.ErrorDetail{Message: err.Error()}
-		if d, is := err.(huma.ErrorDetailer); is { //nolint:errorlint // huma's own interface, which it does not wrap
+		if d, is := err.(huma.ErrorDetailer); is {
 			detail = d.ErrorDetail()
 		}
 		in, place, _ := strings.Cut(detail.Location, ".")
@@ -72,6 +72,7 @@ func inBody(place, message string) violation {
 		{validation.MsgExpectedString, ruleType},
 		{validation.MsgExpectedArray, ruleType},
 		{validation.MsgExpectedObject, ruleType},
+		{fmt.Sprintf(validation.MsgExpectedBePattern, textDescription), string(order.RuleText)},
 	} {
 		if message == known.message {
 			v.Rule = known.rule

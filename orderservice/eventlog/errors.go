@@ -20,8 +20,8 @@ var (
 	// ErrConflict: somebody else changed the order. Nothing was written.
 	ErrConflict = errors.New("the order was changed in the meantime")
 
-	// ErrNotExpected: the order is not at the version that the command expects. Nothing was written.
-	ErrNotExpected = errors.New("the order is at another version")
+	// ErrNotExpected is the ErrConflict of an order that is not at the version that the command expects.
+	ErrNotExpected = fmt.Errorf("%w: it is not at the expected version", ErrConflict)
 
 	// ErrKeyReused: the idempotency key belongs to another request. Nothing was written.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")

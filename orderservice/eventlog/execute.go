@@ -100,7 +100,7 @@ func (x *execution) try(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if v := x.cmd.Expected; v != nil && *v != before.Version {
-		return Result{}, definite{fmt.Errorf("%w: it is at version %d, not %d", ErrNotExpected, before.Version, *v)}
+		return Result{}, definite{fmt.Errorf("%w: version %d, not %d", ErrNotExpected, before.Version, *v)}
 	}
 	return x.do(ctx, before)
 }

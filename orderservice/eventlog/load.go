@@ -24,7 +24,8 @@ func (l *Log) Load(ctx context.Context, id uuid.UUID) (order.Order, error) {
 	return l.LoadAt(ctx, id, Moment{})
 }
 
-// Moment is when an order is to be looked at: at a version, or at a time. The zero value is now.
+// Moment is when an order is to be looked at: at a version, at a time, or at whichever of the two is earlier. The zero
+// value is now.
 type Moment struct {
 	Version int64     // 0 means none
 	At      time.Time // zero means none

@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -61,23 +62,28 @@ func findBrowser(t testing.TB) string {
 
 // Tab is a page in the browser.
 type Tab struct {
-	t   testing.TB
-	ctx context.Context
+	t       testing.TB
+	ctx     context.Context
+	started string
 }
 
 // Look is how a tab shows a page.
 type Look struct {
 	Width, Height int64
 	Scheme        string // prefers-color-scheme
+	Started       string // an expression that is true when the page's scripts have run; empty for the console's page
 }
 
+const consoleStarted = `Boolean(window.uPlot && document.querySelector('[data-testid="pending"]').textContent)`
+
 // Desk is the window of a small laptop.
-var Desk = Look{1280, 800, "light"}
+var Desk = Look{Width: 1280, Height: 800, Scheme: "light"}
 
 // Open opens a page. When the test ends its console must have been without an error.
 func (b Browser) Open(url string, how Look) *Tab {
 	b.Helper()
 	page := b.Empty()
+	page.started = cmp.Or(how.Started, consoleStarted)
 	page.watchConsole()
 	page.Media("prefers-color-scheme", how.Scheme, "prefers-reduced-motion", "reduce") // what moves costs the test's machine
 	page.Do(
@@ -92,9 +98,8 @@ func (b Browser) Open(url string, how Look) *Tab {
 // another package starts a container: then it is told to load it again.
 func (p *Tab) Load(url string) {
 	p.t.Helper()
-	const started = `String(Boolean(window.uPlot && document.querySelector('[data-testid="pending"]').textContent))`
 	for range 5 {
-		if p.Do(chromedp.Navigate(url)); p.Eval(started) == "true" {
+		if p.Do(chromedp.Navigate(url)); p.Eval("String("+p.started+")") == "true" {
 			return
 		}
 	}
@@ -111,7 +116,7 @@ func (b Browser) Empty() *Tab {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*patience)
 	b.Cleanup(cancel)
-	return &Tab{b.TB, ctx}
+	return &Tab{t: b.TB, ctx: ctx}
 }
 
 // Call is an action that has only a command.
