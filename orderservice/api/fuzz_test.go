@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -38,6 +40,35 @@ func FuzzNoInputIsOurFault(f *testing.F) {
 			r.problem(t)
 		default:
 			r.order(t)
+		}
+	})
+}
+
+// FuzzNoQueryIsOurFault gives the API paths and queries of any shape.
+func FuzzNoQueryIsOurFault(f *testing.F) {
+	s := setup(f)
+	order := strings.TrimPrefix(s.placed(), "/v1/orders/")
+	paths := []string{"/v1/menu", "/v1/orders/{id}", "/v1/orders/{id}/events", "/v1/orders/{id}/pay", "/docs/{id}", "/{id}"}
+	for i, query := range []string{
+		"", "version=1", "version=-1", "version=9223372036854775808", "at=2026-11-28T12:00:00Z", "at=+292277026596-01-01T00:00:00Z", "at=0000-00-00T00:00:00Z",
+		"after=1&limit=1", "limit=1000000", "after=%00", "limit=1&limit=2", "%zz", "version=1;at=2", "&&&", "version",
+	} {
+		f.Add(byte(i), order, query, `"1"`)
+		f.Add(byte(i), "\x00", query, `W/"`)
+		f.Add(byte(1), order, query, "")
+		f.Add(byte(2), order, query, "")
+	}
+	f.Fuzz(func(t *testing.T, path byte, id, query, match string) {
+		target := url.URL{Path: strings.ReplaceAll(paths[int(path)%len(paths)], "{id}", id), RawQuery: query}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.URL = &target
+		if !strings.ContainsAny(match, "\r\n") {
+			r.Header.Set("If-None-Match", match)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code >= http.StatusInternalServerError {
+			t.Errorf("%s: got %d %s: %s", &target, w.Code, w.Body, s.output)
 		}
 	})
 }
