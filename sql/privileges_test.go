@@ -120,6 +120,22 @@ func TestRolesMayDoTheirWorkAndNothingElse(t *testing.T) {
 	}
 }
 
+// Who may read every table for his work, as the auditor may, has no business with who a customer is.
+func TestWhoReadsAllDataSeesNoPerson(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, testenv.Orders(t))
+	for role, want := range map[string]int{"pg_read_all_data": 0, "orders_writer": 100, "orders_owner": 100} {
+		if _, err := conn.Exec(t.Context(), "SET ROLE "+role); err != nil {
+			t.Fatal(err)
+		}
+		var customers, people int
+		err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM public.customers), (SELECT count(*) FROM public.customer_details)").Scan(&customers, &people)
+		if err != nil || customers != 100 || people != want {
+			t.Errorf("%s sees %d customers and %d people, %v; want 100 and %d", role, customers, people, err, want)
+		}
+	}
+}
+
 func TestWhoHasNoRoleReachesNothing(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, testenv.Orders(t))
