@@ -109,6 +109,7 @@ const countPlaced = `
 SELECT count(*)
 FROM outbox
 WHERE version = 1
+  AND aggregatetype = 'order'
   AND headers ->> 'correlation_id' = $1`
 
 // countRun returns how many orders the run has placed in earlier processes.
