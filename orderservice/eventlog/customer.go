@@ -18,6 +18,10 @@ var (
 	// ErrNoCustomer: there is no such customer, and never was.
 	ErrNoCustomer = errors.New("no such customer")
 
+	// ErrCustomerLocked: orders of the customer are being placed, or somebody else is erasing, and that did not end in time. Nothing
+	// was written; try again.
+	ErrCustomerLocked = errors.New("the customer is being worked on")
+
 	// ErrErased: there was such a customer, of whom nothing is known any more but the id.
 	ErrErased = errors.New("the customer was erased")
 )
@@ -73,8 +77,8 @@ type Erasure struct {
 // the customer orders nothing. Erased again, nothing happens, and the event is the first one's: however many try at once, there is
 // one (I2), and the answer to a call that was cut off is got by calling again (I12).
 //
-// It returns an error that wraps ErrNoCustomer, ErrUnavailable, ErrConflict (the customer's row was locked for too long) or
-// ErrOutcomeUnknown; with all but the last one nothing was done.
+// It returns an error that wraps ErrNoCustomer, ErrUnavailable, ErrCustomerLocked or ErrOutcomeUnknown; with all but the last one
+// nothing was done.
 func (l *Log) Erase(ctx context.Context, id int, headers map[string]string) (Erasure, error) {
 	// One event for all attempts, so that it tells whether one of them has done it.
 	e, err := event.New(event.CustomerKey(id), 1, time.Now(), event.CustomerErased{CustomerID: id})
@@ -99,6 +103,9 @@ func (l *Log) Erase(ctx context.Context, id int, headers map[string]string) (Era
 		if last = err; !passing(err) {
 			break
 		}
+	}
+	if errors.Is(last, ErrConflict) && !errors.Is(last, ErrOutcomeUnknown) {
+		last = fmt.Errorf("%w: %v", ErrCustomerLocked, last) //nolint:errorlint // ErrConflict is about an order
 	}
 	return Erasure{}, fmt.Errorf("erase customer %d: %w", id, last)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
@@ -248,6 +249,30 @@ func TestAnOrderAndAnErasureWaitForEachOther(t *testing.T) {
 				t.Errorf("the first: %v, the second: %v; want the second refused: %v", first, second, c.refused)
 			}
 		})
+	}
+}
+
+func TestAHungOrderEndsAnErasureInALockTimeout(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	config := f.admin.Config()
+	config.ConnConfig.RuntimeParams["lock_timeout"] = "50ms"
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	tx, err := f.admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // it has written nothing
+	if _, err := tx.Exec(t.Context(), "SELECT FROM customers WHERE id = 17 FOR SHARE"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = open(pool).Erase(t.Context(), 17, nil)
+	if !errors.Is(err, eventlog.ErrCustomerLocked) || errors.Is(err, eventlog.ErrConflict) {
+		t.Errorf("got %v, want that the customer is locked", err)
 	}
 }
 
