@@ -87,8 +87,12 @@ func TestCheckTakesAPool(t *testing.T) {
 func TestSeedIsAHundredCustomersAndTwentyItems(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, testenv.Orders(t))
-	for table, want := range map[string]int{"customers": 100, "menu_items": 20} {
-		rows, err := conn.Query(t.Context(), "SELECT id FROM "+table+" ORDER BY id")
+	for table, want := range map[string]int{"customers": 100, "menu_items": 20, "customer_details": 100} {
+		key := "id"
+		if table == "customer_details" {
+			key = "customer_id"
+		}
+		rows, err := conn.Query(t.Context(), fmt.Sprintf("SELECT %s FROM %s ORDER BY 1", key, table))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	begun := time.Now()
 	a := &audit{
 		cfg: cfg, list: newFindings(cfg.Offenders),
-		report: Report{Undecided: []string{}, Notes: []string{}, Topic: Topic{Name: cfg.Topic}, Orders: Table{Name: "orders"}},
+		report: Report{Undecided: []string{}, Notes: []string{}, Topic: Topic{Name: cfg.Topic}, Orders: Table{Name: "orders"}, Customers: Table{Name: "customers"}},
 	}
 	err := a.run(ctx)
 	if ctx.Err() != nil {

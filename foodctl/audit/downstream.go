@@ -93,7 +93,7 @@ func (a *audit) compare(ctx context.Context, reader *model) error {
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
 	f := &fold{model: reader, list: a.list}
-	if err := f.walk(ctx, tx, &a.report.Orders); err != nil {
+	if err := f.walk(ctx, tx, &a.report.Orders, &a.report.Customers); err != nil {
 		return fmt.Errorf("compare with the fold of the events: %w", err)
 	}
 	a.report.Source.Orders = f.walked

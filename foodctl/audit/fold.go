@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
@@ -15,6 +16,7 @@ import (
 // orders table, and the read model's. One order is in memory at a time.
 type fold struct {
 	orders *cursor[orderRow]
+	erased *erased
 	model  *model // nil: there is no read model to compare
 	list   *findings
 
@@ -29,13 +31,16 @@ type fold struct {
 
 // walk compares everything. tx is a snapshot of the orders database that is younger than the read model's, so that it
 // has every event that the read model reflects.
-func (f *fold) walk(ctx context.Context, tx pgx.Tx, orders *Table) error {
+func (f *fold) walk(ctx context.Context, tx pgx.Tx, orders, customers *Table) error {
 	var counted Table
 	entries, err := openCursor(ctx, tx, &counted, selectEntries, scanEntry)
 	if err != nil {
 		return err
 	}
 	if f.orders, err = openCursor(ctx, tx, orders, selectOrders, scanOrder); err != nil {
+		return err
+	}
+	if f.erased, err = readErased(ctx, tx, customers, f.list); err != nil {
 		return err
 	}
 	for {
@@ -52,7 +57,11 @@ func (f *fold) walk(ctx context.Context, tx pgx.Tx, orders *Table) error {
 			return f.drain(ctx)
 		}
 		f.id = e.Order
-		if err := f.step(ctx, *e); err != nil {
+		take := f.step
+		if e.Type.Aggregate() == event.AggregateCustomer {
+			take = f.customer
+		}
+		if err := take(ctx, e.Event); err != nil {
 			return err
 		}
 		entries.skip()
@@ -60,7 +69,7 @@ func (f *fold) walk(ctx context.Context, tx pgx.Tx, orders *Table) error {
 }
 
 // step applies the order's next event.
-func (f *fold) step(ctx context.Context, e entryRow) error {
+func (f *fold) step(ctx context.Context, e event.Event) error {
 	if f.holed {
 		return nil
 	}
@@ -78,7 +87,7 @@ func (f *fold) step(ctx context.Context, e entryRow) error {
 	if f.model == nil {
 		return nil
 	}
-	f.model.parked(e.Event)
+	f.model.parked(e)
 	if !f.model.reflects(e.ID) || f.seen.Version != from.Version {
 		return nil
 	}
@@ -87,13 +96,13 @@ func (f *fold) step(ctx context.Context, e entryRow) error {
 		f.since = e.At
 	}
 	f.model.sums.add(from, f.full, e.At, data)
-	return f.model.event(ctx, e.Event)
+	return f.model.event(ctx, e)
 }
 
 // finish compares the order whose last event has been walked with its rows.
 func (f *fold) finish(ctx context.Context) error {
 	if f.full.Version == 0 && !f.holed {
-		return nil // before the first order
+		return nil // before the first order, or behind a customer
 	}
 	f.walked++
 	row, err := f.orders.take(ctx, key{order: f.id}, f.orphan)
@@ -119,6 +128,7 @@ func (f *fold) finish(ctx context.Context) error {
 }
 
 func (f *fold) drain(ctx context.Context) error {
+	f.erased.drain()
 	if err := f.orders.drain(ctx, f.orphan); err != nil || f.model == nil {
 		return err
 	}

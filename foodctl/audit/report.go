@@ -26,7 +26,8 @@ type Report struct {
 	Source     Source        `json:"source"`
 	Topic      Topic         `json:"topic"`
 	Counts     Counts        `json:"counts"`
-	Orders     Table         `json:"orders"` // the orders table against the fold of the outbox (I1)
+	Orders     Table         `json:"orders"`    // the orders table against the fold of the outbox (I1)
+	Customers  Table         `json:"customers"` // those that are marked as erased, against the events that say so (I1)
 	Checkpoint Checkpoint    `json:"checkpoint"`
 	ReadModel  ReadModel     `json:"read_model"`
 	Findings   int64         `json:"findings"`  // all of them, those that are not listed included
@@ -106,6 +107,7 @@ const (
 	Mismatched      Kind = "mismatched"
 	Torn            Kind = "torn"
 	WrongOrder      Kind = "orders"
+	WrongCustomer   Kind = "customers"
 	WrongCheckpoint Kind = "checkpoint"
 	WrongReadModel  Kind = "read_model"
 )

@@ -86,7 +86,7 @@ func TestJSONNamesAreStable(t *testing.T) {
 	}
 	got["offenders"] = names(top["offenders"].([]any)[0].(map[string]any))
 	want := map[string]string{
-		"":           "checkpoint counts findings notes offenders orders read_model source took_ns topic undecided verdict",
+		"":           "checkpoint counts customers findings notes offenders orders read_model source took_ns topic undecided verdict",
 		"source":     "cut_at cut_lsn events orders",
 		"topic":      "beyond_cut name partitions records unique",
 		"counts":     "duplicates extra mismatched missing out_of_order pending torn",

@@ -102,6 +102,9 @@ func (p *printer) counts(r Report) {
 
 func (p *printer) tables(r Report) {
 	tables := []Table{r.Orders}
+	if r.Customers.Rows+r.Customers.Wrong > 0 {
+		tables = append(tables, r.Customers)
+	}
 	tables = append(tables, r.ReadModel.Tables...)
 	p.row("wrong rows", "", "")
 	for _, t := range tables {

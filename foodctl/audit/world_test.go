@@ -233,7 +233,7 @@ func (w *world) unpublished() []*kgo.Record {
 		xmin string
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s sourced, err error) {
-		s.AggregateType = []byte(event.AggregateType)
+		s.AggregateType = []byte(event.AggregateOrder)
 		err = row.Scan((*text)(&s.Seq), (*text)(&s.ID), (*text)(&s.AggregateID), (*text)(&s.Type), (*text)(&s.Version),
 			(*text)(&s.Payload), (*text)(&s.Headers), (*text)(&s.OccurredAt), &s.xmin)
 		return s, err

@@ -127,7 +127,7 @@ func (l *lives) choose(one *life) order.Command {
 		if o.Service == event.Pickup {
 			return order.Collect{}
 		}
-		return order.Dispatch{Courier: "Chidi"}
+		return order.Dispatch{Courier: "courier-3"}
 	case order.InDelivery:
 		if dice < 2 {
 			return order.FailDelivery{Reason: "nobody was at home"}

@@ -83,7 +83,7 @@ func (t trial) event(n number) event.Event {
 func row(e event.Event, seq int64) (outbox.Row, error) {
 	headers, err := json.Marshal(e.Headers)
 	return outbox.Row{
-		Seq: strconv.AppendInt(nil, seq, 10), ID: []byte(e.ID.String()), AggregateType: []byte(event.AggregateType),
+		Seq: strconv.AppendInt(nil, seq, 10), ID: []byte(e.ID.String()), AggregateType: []byte(event.AggregateOrder),
 		AggregateID: []byte(e.Order.String()), Type: []byte(e.Type), Version: strconv.AppendInt(nil, e.Version, 10),
 		Payload: e.Payload, Headers: headers, OccurredAt: e.At.AppendFormat(nil, "2006-01-02 15:04:05.999999-07"),
 	}, err

@@ -13,7 +13,6 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
-	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
@@ -141,7 +140,7 @@ func (st *stage) retell(ctx context.Context, events, orders chan<- []any) error 
 		if err != nil {
 			return err
 		}
-		values := []any{seq + 1, e.ID, event.AggregateType, e.Order, string(e.Type), e.Version, []byte(e.Payload), headers, e.At}
+		values := []any{seq + 1, e.ID, e.Type.Aggregate(), e.Order, string(e.Type), e.Version, []byte(e.Payload), headers, e.At}
 		if err := send(ctx, events, values); err != nil {
 			return err
 		}

@@ -95,7 +95,7 @@ func (c *Console) ordersOf(ctx context.Context, n newestOrders, answers bool) ([
 
 // Orders of which an event is not in the topic while nobody publishes: all rows from the oldest such on.
 const selectWaiting = `
-SELECT count(DISTINCT aggregateid)
+SELECT count(DISTINCT aggregateid) FILTER (WHERE aggregatetype = 'order')
 FROM outbox
 WHERE seq >= $1`
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
@@ -56,6 +57,27 @@ type Event struct {
 	AppliedAt int64           `json:"applied_offset"`               // where the read model read it; -1: not known
 	TraceID   string          `json:"trace_id"`
 	Payload   json.RawMessage `json:"payload"`
+}
+
+// erased stands for the fulfilment of what is a customer and no order.
+const erased = "erased"
+
+// customer fills in what an order has in tables of its own. Of a customer's key there are events and no such rows.
+func (l *Life) customer() {
+	if len(l.Events) == 0 || event.Type(l.Events[0].Type).Aggregate() != event.AggregateCustomer {
+		return
+	}
+	var data event.CustomerErased
+	_ = json.Unmarshal(l.Events[0].Payload, &data) // what only the read model has is shown without its number
+	l.Customer, l.Fulfilment = int32(data.CustomerID), erased
+	for _, e := range l.Events {
+		if e.Seq > 0 {
+			l.Version = e.Version
+		}
+		if e.Applied {
+			l.ReadModel = e.Version
+		}
+	}
 }
 
 // Complete says whether all that has happened to the order is in the read model.

@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/life"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 )
 
 func TestALifeSaysOfEachEventHowFarItIs(t *testing.T) {
@@ -221,5 +224,30 @@ func TestLivesAreReadAtOnceByMany(t *testing.T) {
 	}
 	if err := g.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnErasedCustomerHasALifeOfOneEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, err := event.New(event.CustomerKey(17), 1, time.Now(), event.CustomerErased{CustomerID: 17})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := []event.Event{e}
+	b := &pgx.Batch{}
+	if _, err := outbox.Queue(b, events); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.orders.SendBatch(t.Context(), b).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l := w.read(e.Order); l.Complete() || !strings.Contains(text(t, l), "not yet in the topic") {
+		t.Errorf("before it is published:\n%s", text(t, l))
+	}
+	w.apply(events, w.publish(events, kgo.TryCommit))
+	w.exec(w.readModel, "DELETE FROM order_summary") // which the projector does not write of it
+	if l := w.read(e.Order); !l.Complete() || !strings.Contains(text(t, l), "customer 17, key "+e.Order.String()+": erased, topic") {
+		t.Errorf("complete %t\n%s", l.Complete(), text(t, l))
 	}
 }

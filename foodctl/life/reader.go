@@ -89,6 +89,7 @@ func (r *Reader) Read(ctx context.Context, id uuid.UUID) (Life, error) {
 	if errApplied != nil {
 		l.Trouble = append(l.Trouble, oneLine("the read model's database does not answer: %v", errApplied))
 	}
+	l.customer()
 	if l.Version == 0 && len(l.Events) == 0 {
 		return Life{}, fmt.Errorf("%w: %s", errors.Join(ErrUnknown, errApplied), id)
 	}

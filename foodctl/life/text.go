@@ -31,6 +31,9 @@ func (l *Life) Write(w io.Writer) error {
 }
 
 func (l *Life) title() string {
+	if l.Fulfilment == erased {
+		return fmt.Sprintf("customer %d, key %s: erased, topic %s", l.Customer, l.Order, l.Topic)
+	}
 	if l.Version == 0 {
 		return fmt.Sprintf("order %s: the orders table does not have it, and yet there are events of it", l.Order)
 	}

@@ -132,10 +132,10 @@ type Written struct {
 }
 
 const selectRun = `
-SELECT count(*) FILTER (WHERE version = 1),
+SELECT count(*) FILTER (WHERE version = 1 AND aggregatetype = 'order'),
        count(*),
-       coalesce(min(occurred_at) FILTER (WHERE version = 1), now()),
-       coalesce(max(occurred_at) FILTER (WHERE version = 1), now())
+       coalesce(min(occurred_at) FILTER (WHERE version = 1 AND aggregatetype = 'order'), now()),
+       coalesce(max(occurred_at) FILTER (WHERE version = 1 AND aggregatetype = 'order'), now())
 FROM outbox
 WHERE seq > $1`
 

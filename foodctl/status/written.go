@@ -17,9 +17,9 @@ type written struct {
 	anew    time.Time // when counting began from nothing
 }
 
-// Each order has exactly one event of version 1 (I2).
+// Each order has exactly one event of version 1 (I2); so have customers who were erased.
 const selectWritten = `
-SELECT count(*), count(*) FILTER (WHERE version = 1)
+SELECT count(*), count(*) FILTER (WHERE version = 1 AND aggregatetype = 'order')
 FROM outbox
 WHERE seq > $1
   AND seq <= $2`

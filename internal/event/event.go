@@ -1,4 +1,4 @@
-// Package event says what happened to an order: the envelope that every event shares and the payload of each type.
+// Package event says what happened to an order, or to a customer: the envelope that every event shares and the payload of each type.
 //
 // It promises that what was written once can be read for ever, and that a type's name, fields and meaning never change once
 // an event of it has been written: a change is the next version of the type (see file upcast.go), and a program sees only
@@ -10,13 +10,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// AggregateType is the kind of thing that the events are about, as the outbox's aggregatetype column has it.
-const AggregateType = "order"
+// The kinds of thing that events are about, as the outbox's aggregatetype column has them.
+const (
+	AggregateOrder    = "order"
+	AggregateCustomer = "customer"
+)
 
 // Type names what happened and the version of the payload's schema, e.g. "order.placed.v1". It is in the envelope, in the
 // outbox and in the topic, so that a payload can be told without being read.
@@ -30,15 +34,25 @@ func TypeOf(name []byte) Type {
 	return Type(name)
 }
 
+// Aggregate is the kind of thing that events of the type are about. The type says it, so that whoever reads a record, which has
+// nothing else that does, need not guess.
+func (t Type) Aggregate() string {
+	if strings.HasPrefix(string(t), AggregateCustomer+".") {
+		return AggregateCustomer
+	}
+	return AggregateOrder
+}
+
 // Data is the payload of an event: one of the structs in this package.
 type Data interface {
 	Type() Type
 }
 
-// Event is one fact in the life of one order.
+// Event is one fact in the life of one order. Few are about something else, and have its key and history in the order's place:
+// see Type.Aggregate.
 type Event struct {
 	ID      uuid.UUID         // unique, UUIDv7 (RFC 9562 section 5.7)
-	Order   uuid.UUID         // the order it happened to; the Kafka record's key
+	Order   uuid.UUID         // the order it happened to, or a CustomerKey; the Kafka record's key
 	Version int64             // position in the order's history: 1..n without a hole (I2)
 	At      time.Time         // when it was decided, in UTC, microsecond resolution (what timestamptz keeps)
 	Type    Type              // what happened, and the version that it was written in

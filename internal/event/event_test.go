@@ -49,3 +49,27 @@ func TestBrokenPayloadIsAnErrorOfAnotherKind(t *testing.T) {
 		}
 	}
 }
+
+// The key is in the log and in the topic: with another one a customer would have two histories.
+func TestACustomersKeyIsForEver(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[int]string{17: "03b301f4-5270-5b9f-b7a9-f0b0941d4f85", 1_000_000_007: "d22e765a-7177-5dcd-9678-5d46697c9904"} {
+		if got := CustomerKey(id).String(); got != want {
+			t.Errorf("customer %d: got %s, want %s", id, got, want)
+		}
+	}
+}
+
+// The topic says what an event is about by its type alone.
+func TestEachTypeSaysWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	for known := range decoders {
+		want := AggregateOrder
+		if known == TypeCustomerErased {
+			want = AggregateCustomer
+		}
+		if got := known.Aggregate(); got != want {
+			t.Errorf("%s: got %s, want %s", known, got, want)
+		}
+	}
+}

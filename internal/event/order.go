@@ -250,4 +250,5 @@ var decoders = map[Type]decoder{
 	TypeRefundDenied:       decode[RefundDenied],
 	TypeTipAdded:           decode[TipAdded],
 	TypeOrderRated:         decode[OrderRated],
+	TypeCustomerErased:     decode[CustomerErased],
 }

@@ -42,6 +42,7 @@ var samples = map[string]Data{
 	"order.tip_added.v1":                 TipAdded{Amount: Money{250, "EUR"}},
 	"order.rated.v1":                     OrderRated{Stars: 5, Comment: "good"},
 	"order.rated.v1-no-comment":          OrderRated{Stars: 5},
+	"customer.erased.v1":                 CustomerErased{CustomerID: 17},
 }
 
 var (

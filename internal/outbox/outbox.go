@@ -87,7 +87,7 @@ func Queue(b *pgx.Batch, events []event.Event) (*pgx.QueuedQuery, error) {
 			return nil, fmt.Errorf("headers of event %s: %w", e.ID, err)
 		}
 		ids[i], orders[i] = pgtype.UUID{Bytes: e.ID, Valid: true}, pgtype.UUID{Bytes: e.Order, Valid: true}
-		kinds[i], types[i] = event.AggregateType, string(e.Type)
+		kinds[i], types[i] = e.Type.Aggregate(), string(e.Type)
 		versions[i], payloads[i], headers[i], times[i] = e.Version, string(e.Payload), h, e.At
 	}
 	return b.Queue(insert, ids, kinds, orders, types, versions, payloads, headers, times), nil

@@ -25,7 +25,7 @@ import (
 func row(seq int64, e event.Event, headers string) outbox.Row {
 	r := outbox.Row{
 		Seq: strconv.AppendInt(nil, seq, 10), ID: []byte(e.ID.String()),
-		AggregateType: []byte(event.AggregateType), AggregateID: []byte(e.Order.String()),
+		AggregateType: []byte(event.AggregateOrder), AggregateID: []byte(e.Order.String()),
 		Type: []byte(e.Type), Version: strconv.AppendInt(nil, e.Version, 10),
 		Payload: e.Payload, OccurredAt: []byte(e.At.Format("2006-01-02 15:04:05.999999-07")),
 	}

@@ -50,6 +50,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // serve runs the service until ctx ends, then lets requests and orders under way finish.
 func serve(ctx context.Context, flags cli, log *slog.Logger) error {
+	if err := flags.Run.checkRetention(); err != nil {
+		return err
+	}
 	pool, err := flags.Run.pool(ctx)
 	if err != nil {
 		return err
@@ -71,6 +74,8 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	})
 	ready := make(chan struct{})
 	group.Go(func() error { return watch(ctx, pool, health, log, ready) })
+	keys := newPruner(registry, orders, log, flags.Run.KeyRetention)
+	group.Go(func() error { return keys.run(ctx, ready) })
 	if flags.Run.Generate {
 		tools := generator.Tools{Pool: pool, Log: orders, Metrics: generator.NewMetrics(registry), Logger: log}
 		group.Go(func() error { return generate(ctx, flags.Run.traffic(), tools, ready) })
@@ -90,6 +95,7 @@ func Metrics(reg prometheus.Registerer, pool *pgxpool.Pool) {
 	register(reg, pool)
 	api.New(api.Config{Metrics: reg})
 	generator.NewMetrics(reg)
+	newPruner(reg, nil, nil, 0)
 }
 
 func register(reg prometheus.Registerer, pool *pgxpool.Pool) *ops.Health {

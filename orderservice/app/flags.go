@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -29,6 +30,8 @@ type runFlags struct {
 	DatabaseURL string `required:"" env:"ORDERS_DATABASE_URL" placeholder:"URL" help:"The orders database, e.g. postgres://orders_api@127.0.0.1:7489/orders. Give a password in the environment, not as a flag: ps shows flags."`
 	Connections int32  `default:"16" env:"ORDERSERVICE_CONNECTIONS" placeholder:"N" help:"Connections to the database at most (${default}); the generator's writers have theirs on top at --rate 0. More of them share the disk's flushes, and cost the database memory."`
 	MaxInFlight int    `default:"256" env:"ORDERSERVICE_MAX_IN_FLIGHT" placeholder:"N" help:"Requests worked on at once (${default}); more are answered 503."`
+
+	KeyRetention time.Duration `default:"24h" env:"ORDERSERVICE_KEY_RETENTION" placeholder:"D" help:"How long an Idempotency-Key is kept (${default}), 5m at least: within this time a command that is given again under its key is not done again."`
 
 	Generate    bool    `env:"GENERATE" group:"Generated traffic" help:"Make traffic: simulated customers place orders and walk them through their life."`
 	Rate        float64 `default:"10" env:"RATE" group:"Generated traffic" placeholder:"N" help:"Orders placed per second (${default}); 0: as fast as it can."`

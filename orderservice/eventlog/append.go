@@ -51,9 +51,12 @@ INSERT INTO idempotency_keys (key, request_hash, order_id, version)
 VALUES ($1, $2, $3, $4)`
 
 // The first event's order row. That it exists already is a conflict: orders_pkey.
+//
+// Who was erased has an id of NULL here, which the column refuses (23502). The foreign key locks the customer's row in any case; FOR
+// SHARE instead of its FOR KEY SHARE lets an erasure and an order wait for each other, so that none is placed after an erasure.
 const insertState = `
 INSERT INTO orders (id, customer_id, fulfilment, payment, version, total_minor, currency, state, placed_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+VALUES ($1, (SELECT id FROM customers WHERE id = $2 AND erased_at IS NULL FOR SHARE), $3, $4, $5, $6, $7, $8, $9, $10)`
 
 // The compare-and-set. An UPDATE that finds no row is no error, and the events behind it would be committed without it;
 // dividing by the number of updated rows makes it one (22012, which nothing else here can raise).

@@ -59,14 +59,14 @@ func passing(err error) bool {
 
 // SQLSTATEs (PostgreSQL documentation, appendix A).
 const (
-	uniqueViolation     = "23505"
-	foreignKeyViolation = "23503"
-	divisionByZero      = "22012"
-	lockNotAvailable    = "55P03"
-	serialization       = "40001"
-	deadlock            = "40P01"
-	queryCanceled       = "57014"
-	readOnly            = "25006"
+	uniqueViolation  = "23505"
+	notNullViolation = "23502"
+	divisionByZero   = "22012"
+	lockNotAvailable = "55P03"
+	serialization    = "40001"
+	deadlock         = "40P01"
+	queryCanceled    = "57014"
+	readOnly         = "25006"
 )
 
 // translateWrite turns an error of a transaction that was sent into one of this package's.
@@ -86,7 +86,7 @@ func translateWrite(err error) error {
 // translateRefusal is given an error that Postgres raised in the transaction, which is thereby rolled back.
 func translateRefusal(pg *pgconn.PgError) error {
 	constraint := ""
-	if pg.Code == uniqueViolation || pg.Code == foreignKeyViolation {
+	if pg.Code == uniqueViolation {
 		constraint = pg.ConstraintName
 	}
 	switch constraint {
@@ -94,10 +94,10 @@ func translateRefusal(pg *pgconn.PgError) error {
 		return errKeyTaken
 	case "orders_pkey", "outbox_version_unique":
 		return ErrConflict
-	case "orders_customer_exists":
-		return &order.RuleError{Rule: order.RuleCustomer, Field: "customer_id", Detail: "there is no such customer"}
 	}
 	switch {
+	case pg.Code == notNullViolation && pg.TableName == "orders" && pg.ColumnName == "customer_id": // see insertState
+		return &order.RuleError{Rule: order.RuleCustomer, Field: "customer_id", Detail: "there is no such customer"}
 	case pg.Code == divisionByZero, pg.Code == serialization, pg.Code == deadlock:
 		return ErrConflict
 	// The error's context tells which of the two waits of Append was too long.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
@@ -16,6 +17,7 @@ const selectHistory = `
 SELECT ` + outbox.Columns + `
 FROM outbox
 WHERE aggregateid = $1
+  AND aggregatetype = $2
 ORDER BY version`
 
 // Load returns the order as the fold of its events, or ErrNotFound. The orders row is not asked: it is there for
@@ -55,7 +57,7 @@ func (l *Log) LoadAt(ctx context.Context, id uuid.UUID, m Moment) (order.Order, 
 
 // History returns all events of the order in the order of their versions, or ErrNotFound.
 func (l *Log) History(ctx context.Context, id uuid.UUID) ([]outbox.Entry, error) {
-	rows, _ := l.pool.Query(ctx, selectHistory, id) // CollectRows returns its error
+	rows, _ := l.pool.Query(ctx, selectHistory, id, event.AggregateOrder) // CollectRows returns its error
 	history, err := pgx.CollectRows(rows, outbox.Scan)
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", id, translateRead(err))

@@ -1,4 +1,4 @@
-// Package eventlog keeps orders in Postgres as their events.
+// Package eventlog keeps orders in Postgres as their events, and erases customers by one.
 //
 // It promises that an order's state, its events and the idempotency key of the command that made them commit together or
 // not at all (I1); that the versions of one order are 1..n without a hole, and that of two writers who saw the same

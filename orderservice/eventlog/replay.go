@@ -43,7 +43,7 @@ func (l *Log) read(ctx context.Context, cmd Command) (past, error) {
 			return err
 		})
 	}
-	batch.Queue(selectHistory, cmd.Order).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(selectHistory, cmd.Order, event.AggregateOrder).Query(func(rows pgx.Rows) (err error) {
 		p.history, err = pgx.CollectRows(rows, outbox.Scan)
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -103,6 +104,7 @@ type generator struct {
 	Tools
 
 	world  world
+	mu     sync.RWMutex // guards world.customers once the walks have begun
 	begun  atomic.Int64 // number of the last order of this run
 	absent atomic.Bool  // the database did not answer last time
 }

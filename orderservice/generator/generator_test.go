@@ -2,8 +2,10 @@ package generator
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -209,5 +211,39 @@ func TestRunRefusesNonsense(t *testing.T) {
 		if err := Run(t.Context(), cfg, Tools{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
+	}
+}
+
+// Customers who are erased after the generator has looked around order nothing, others do in their place.
+func TestTheGeneratorForgetsWhoWasErased(t *testing.T) {
+	t.Parallel()
+	with := tools(t, testenv.Orders(t))
+	world, err := readWorld(t.Context(), with.Pool, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &generator{Config: flatOut(0), Tools: with, world: world}
+	eager, last := world.customers[:99], world.customers[99]
+	for _, id := range eager {
+		if _, err := with.Log.Erase(t.Context(), id, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range int64(3) {
+		if err := g.begin(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(t, with.Pool, "customer_id = "+strconv.Itoa(last)); n != 3 || testutil.ToFloat64(with.Metrics.placed) != 3 || with.Metrics.failures() != 0 {
+		t.Errorf("%d orders of the one who is left, want 3", n)
+	}
+	if _, err := with.Log.Erase(t.Context(), last, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.begin(t.Context(), 4); !errors.Is(err, errEmpty) {
+		t.Errorf("with nobody left: %v", err)
+	}
+	if _, err := readWorld(t.Context(), with.Pool, 1); !errors.Is(err, errEmpty) {
+		t.Errorf("looking around: %v", err)
 	}
 }

@@ -37,7 +37,7 @@ func (g *generator) adopt(ctx context.Context, id uuid.UUID) error {
 	return g.walk(ctx, id, o, g.plan(rand.New(rand.NewPCG(g.Seed, binary.BigEndian.Uint64(id[8:])))))
 }
 
-// walk takes the order's steps one by one. It returns an error only if ctx has ended.
+// walk takes the order's steps one by one. It returns an error only if ctx has ended or nobody is left to order anything.
 func (g *generator) walk(ctx context.Context, id uuid.UUID, o order.Order, p plan) error {
 	g.Metrics.open.Inc()
 	defer g.Metrics.open.Dec()
@@ -51,6 +51,13 @@ func (g *generator) walk(ctx context.Context, id uuid.UUID, o order.Order, p pla
 			return err
 		}
 		after, err := g.step(ctx, id, o, step)
+		if errors.Is(err, errErased) {
+			if err := g.forget(p.place.CustomerID); err != nil {
+				return err
+			}
+			p.place.CustomerID = g.customer(p.r)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -66,6 +73,9 @@ func (g *generator) walk(ctx context.Context, id uuid.UUID, o order.Order, p pla
 		o = after
 	}
 }
+
+// errErased is returned when the customer of an order that was to be placed is none any more.
+var errErased = errors.New("the customer was erased")
 
 // step does one thing to the order and returns its state afterwards. A version that is the old one means that the order
 // cannot take the step.
@@ -88,7 +98,10 @@ func (g *generator) step(ctx context.Context, id uuid.UUID, o order.Order, do or
 		return nil
 	})
 	var rule *order.RuleError
-	if errors.As(err, &rule) || errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrNotFound) {
+	if errors.As(err, &rule) && rule.Rule == order.RuleCustomer {
+		return o, errErased
+	}
+	if rule != nil || errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrNotFound) {
 		g.Logger.Debug("order moved on", "order_id", id, "step", do.Name(), "err", err)
 		return g.load(ctx, id)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,7 @@ const (
 	selectCustomers = `
 SELECT id
 FROM customers
+WHERE erased_at IS NULL
 ORDER BY id`
 
 	selectMenu = `
@@ -64,8 +66,22 @@ func readWorld(ctx context.Context, pool *pgxpool.Pool, seed uint64) (world, err
 // so that there are hot rows, as there are in life.
 const skew = 1.1
 
-func (w world) customer(r *rand.Rand) int {
-	return w.customers[rank(r, len(w.customers))]
+func (g *generator) customer(r *rand.Rand) int {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.world.customers[rank(r, len(g.world.customers))]
+}
+
+// forget leaves a customer out who was erased. It returns errEmpty for the last one.
+func (g *generator) forget(customer int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(g.world.customers), func(id int) bool { return id == customer })
+	if len(left) == 0 {
+		return errEmpty
+	}
+	g.world.customers = left
+	return nil
 }
 
 // cart returns one to five lines of different items in one currency.
@@ -93,6 +109,7 @@ const countPlaced = `
 SELECT count(*)
 FROM outbox
 WHERE version = 1
+  AND aggregatetype = 'order'
   AND headers ->> 'correlation_id' = $1`
 
 // countRun returns how many orders the run has placed in earlier processes.

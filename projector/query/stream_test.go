@@ -403,3 +403,35 @@ func TestStreamsAreBoundedAndEndWithTheProgram(t *testing.T) {
 		t.Errorf("%v streams ended with the program, want 1", n)
 	}
 }
+
+// It is in the timeline, and nobody who follows orders is told of it or kept waiting by it.
+func TestAnErasureIsPassedBy(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	server := s.serve()
+	events := history(0, 3, 60)
+	last := len(events) - 1
+	id := customers(events)[events[last].Order]
+	followed := []subject{{order: events[last].Order}, {customer: int32(id)}}
+	begin := s.position()
+	var live []*follower
+	for _, sub := range followed {
+		live = append(live, s.follow(server.URL+sub.path(), begin))
+	}
+	data := event.CustomerErased{CustomerID: id}
+	e, err := event.New(event.CustomerKey(id), 1, events[last].At, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply(0, events[:last])
+	s.apply(0, []view.Event{{Event: e, Offset: events[last-1].Offset + 1, LeaderEpoch: -1, Data: data, Raw: raw(e)}})
+	events[last].Offset = events[last-1].Offset + 2
+	s.apply(0, events[last:])
+	for i, sub := range followed {
+		same(t, live[i].changes(t, len(of(events, sub))), events, sub)
+		same(t, s.follow(server.URL+sub.path(), begin).changes(t, len(of(events, sub))), events, sub) // read behind
+	}
+	if p := s.get("/v1/orders/" + e.Order.String()).problem(t); p.Type != "/problems/not-found" {
+		t.Errorf("got %+v, want that there is no such order", p)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
 // fence moves the position, iff the partition is still this claim's and stands where the batch begins. It comes first in
@@ -132,9 +134,17 @@ func (p *Partition) begin(ctx context.Context, conn *pgxpool.Conn, events []Even
 			})
 			return err
 		})
-	b.Queue(current, ids(events)).Query(f.readOrders)
+	f.queueRead(b, events)
 	err = conn.SendBatch(ctx, b).Close() // which sets before
 	return before, err
+}
+
+// queueRead asks for the state of what the events are about.
+func (f *fold) queueRead(b *pgx.Batch, events []Event) {
+	b.Queue(current, ids(events)).Query(f.readOrders)
+	if others := noOrders(events); len(others) > 0 { // hardly ever
+		b.Queue(versions, ids(others)).Query(f.readVersions)
+	}
 }
 
 func (f *fold) readOrders(rows pgx.Rows) error {
@@ -142,6 +152,27 @@ func (f *fold) readOrders(rows pgx.Rows) error {
 	for _, o := range found {
 		f.orders[o.ID] = o
 	}
+	return err
+}
+
+// versions are those of what is no order: nothing but the timeline has them.
+const versions = `
+SELECT order_id, max(version)
+FROM order_timeline
+WHERE order_id = ANY($1::uuid[])
+GROUP BY order_id`
+
+func (f *fold) readVersions(rows pgx.Rows) error {
+	var (
+		id      uuid.UUID
+		version int64
+	)
+	_, err := pgx.ForEachRow(rows, []any{(*[16]byte)(&id), &version}, func() error {
+		if f.orders[id] == nil {
+			f.orders[id] = &order{Order: Order{ID: id, Version: version}, noOrder: true}
+		}
+		return nil
+	})
 	return err
 }
 
@@ -153,7 +184,17 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) error {
 	return nil
 }
 
-// ids are the orders of the events, each once, in the order of the table's primary key.
+// noOrders are the events that are not about orders.
+func noOrders(events []Event) (others []Event) {
+	for i := range events {
+		if events[i].Type.Aggregate() != event.AggregateOrder {
+			others = append(others, events[i])
+		}
+	}
+	return others
+}
+
+// ids are what the events are about, each once, in the order of the tables' primary keys.
 func ids(events []Event) array[uuid.UUID] {
 	seen := make(map[uuid.UUID]struct{}, len(events))
 	orders := make([]uuid.UUID, 0, len(events))

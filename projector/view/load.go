@@ -29,7 +29,7 @@ func (v *View) Load(ctx context.Context, tx pgx.Tx) (*Loader, error) {
 func (l *Loader) Apply(ctx context.Context, part int32, events []Event) error {
 	f := l.view.newFold(l.models, len(events))
 	b := &pgx.Batch{}
-	b.Queue(current, ids(events)).Query(f.readOrders)
+	f.queueRead(b, events)
 	if err := l.tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}

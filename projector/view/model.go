@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// model is what a batch changes in one read model. It gets each event that is applied, once and in order, and queues the
-// statements that write the sum of it.
+// model is what a batch changes in one read model. It gets each event of an order that is applied, once and in order, and queues
+// the statements that write the sum of it. What happens to customers is for the timeline alone.
 //
 // A key that an event touches is written, with zeros if need be, so that the rows depend on the events alone and not on how
 // they came in batches (I10). A statement writes a whole batch's rows of one table, sorted by primary key: two transactions
@@ -145,8 +145,11 @@ func (f *fold) judge(e *Event) (*order, Reason, error) {
 func (f *fold) apply(o *order, e *Event) error {
 	f.before = *o
 	o.apply(e)
-	o.touched = true
+	o.touched = !o.noOrder
 	for _, m := range f.models {
+		if _, all := m.(*timeline); !all && o.noOrder {
+			continue
+		}
 		if err := m.add(&f.before, o, e); err != nil {
 			return err
 		}

@@ -65,6 +65,7 @@ type order struct {
 
 	stored  bool // the database has a row of it
 	touched bool // an event of the batch was applied to it
+	noOrder bool // it is a customer, of whom the timeline has the events and no other table anything: only the version is known
 }
 
 // inKitchen reports whether the order belongs on the kitchen's board.
@@ -109,6 +110,7 @@ var (
 	errStored      = errors.New("a row is not as the projector writes it")
 	errNotPlaced   = errors.New("the order's first event is not order.placed")
 	errPlacedAgain = errors.New("an order is placed once only")
+	errMixed       = errors.New("events of an order and of a customer have one key")
 	errCurrency    = errors.New("currencies have three letters, and an order has one of them")
 	errRange       = errors.New("out of the range of a column")
 )
@@ -118,7 +120,12 @@ var (
 // bounds.
 func (o *order) check(e *Event) error {
 	d, first := e.Data.(event.OrderPlaced)
+	_, erased := e.Data.(event.CustomerErased)
 	switch {
+	case o.Version > 0 && erased != o.noOrder:
+		return errMixed
+	case erased:
+		return nil
 	case first && o.Version > 0:
 		return errPlacedAgain
 	case first:
@@ -197,6 +204,8 @@ func (o *order) apply(e *Event) {
 	case event.OrderRated:
 		stars := int32(d.Stars) //nolint:gosec // check has looked
 		o.Rating = &stars
+	case event.CustomerErased:
+		o.noOrder = true
 	default:
 		o.pay(e.Data)
 		o.fulfil(e.Data)

@@ -100,7 +100,9 @@ func (v *View) redrive(ctx context.Context, tx pgx.Tx, part int32, order uuid.UU
 	letters = slices.DeleteFunc(letters, func(l Letter) bool { return l.Part != part })
 	f := v.newFold(names, len(letters))
 	b := &pgx.Batch{}
-	b.Queue(current, column([]uuid.UUID{order}, same)).Query(f.readOrders)
+	id := column([]uuid.UUID{order}, same)
+	b.Queue(current, id).Query(f.readOrders)
+	b.Queue(versions, id).Query(f.readVersions) // of what the letters have it is not known yet whether it is an order
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return Redriven{}, err
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 )
 
 func TestAReplayEndsWhereTheTablesAre_I10(t *testing.T) {
@@ -18,6 +20,9 @@ func TestAReplayEndsWhereTheTablesAre_I10(t *testing.T) {
 		lives[e.Order] = append(lives[e.Order], e)
 	}
 	for id, life := range lives {
+		if life[0].Type == event.TypeCustomerErased {
+			continue
+		}
 		got, err := Replay(life)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package viewtest makes histories of orders and says what the read model has to be after them, for tests. The oracle
+// Package viewtest makes histories of orders, and of a customer now and then, and says what the read model has to be after them, for tests. The oracle
 // shares nothing with the fold that it judges. Check tests a read model with them: see docs/read-models.md.
 package viewtest
 
@@ -95,6 +95,9 @@ func (l *life) next() event.Data {
 func (l *life) choose() (event.Data, string) {
 	switch pick := l.r.IntN(8); l.step {
 	case "":
+		if l.id[15] < 16 { // one of sixteen is no order's but a customer's
+			return event.CustomerErased{CustomerID: 1 + l.r.IntN(3)}, "erased"
+		}
 		l.money = []string{"EUR", "EUR", "EUR", "USD"}[pick%4]
 		l.newLines()
 		return event.OrderPlaced{CustomerID: 1 + l.r.IntN(3), Service: event.Delivery, Lines: l.lines, Total: l.amount(l.total)}, "placed"
@@ -146,6 +149,8 @@ func (l *life) kitchen(pick int) (event.Data, string) {
 
 func (l *life) after() (event.Data, string) {
 	switch pick := l.r.IntN(4); {
+	case l.step == "erased":
+		return nil, "over"
 	case l.step == "cancelled":
 		return event.PaymentVoided{}, "over"
 	case l.step == "capture":

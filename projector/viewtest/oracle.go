@@ -24,7 +24,9 @@ func Folded(events []Event) Tables {
 	}
 	sums := newSums()
 	for _, mine := range histories {
-		foldOrder(mine, want, sums)
+		if _, erased := mine[0].Data.(event.CustomerErased); !erased {
+			foldOrder(mine, want, sums)
+		}
 	}
 	sums.into(want)
 	for table := range queries {
