@@ -39,27 +39,34 @@ func (c *contractsCmd) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if c.Write != "" {
-		differ, err := files.Write(c.Write)
-		if errors.Is(err, contract.ErrBreaks) {
-			list(out, differ)
-			return &ops.ExitError{Code: 1, Err: err}
-		}
-		if err == nil {
-			fmt.Fprintf(out, "%s: %d of %d files written\n", c.Write, len(differ), len(files))
-		}
-		return err
+		return write(out, files, c.Write)
 	}
 	dir := cmp.Or(c.Check, filepath.Join(source, "docs", "contracts"))
 	differ, err := files.Compare(dir)
 	if err != nil {
 		return err
 	}
-	if len(differ) > 0 {
-		list(out, differ)
-		return &ops.ExitError{Code: 1, Err: fmt.Errorf("%d files are not what the code says: foodctl contracts --write %s, "+
-			"unless an event would change", len(differ), dir)}
+	list(out, differ)
+	switch err := contract.Breaks(differ); {
+	case err != nil:
+		return &ops.ExitError{Code: 1, Err: err}
+	case len(differ) > 0:
+		return &ops.ExitError{Code: 1, Err: fmt.Errorf("%d files are to be written: foodctl contracts --write %s", len(differ), dir)}
 	}
 	fmt.Fprintf(out, "%s: %d files, as the code says\n", dir, len(files))
+	return nil
+}
+
+func write(out io.Writer, files contract.Files, dir string) error {
+	differ, err := files.Write(dir)
+	if errors.Is(err, contract.ErrBreaks) {
+		list(out, differ)
+		return &ops.ExitError{Code: 1, Err: fmt.Errorf("nothing was written: %w", err)}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: %d of %d files written\n", dir, len(differ), len(files))
 	return nil
 }
 

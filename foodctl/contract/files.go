@@ -26,16 +26,28 @@ func Make(source string) (Files, error) {
 		return nil, err
 	}
 	files := make(Files)
+	var messages []message
 	for _, data := range event.Versions() {
-		samples, err := samples(source, data.Type())
+		t := data.Type()
+		samples, err := samples(source, t)
 		if err != nil {
 			return nil, err
 		}
-		if files[string(data.Type())+".json"], err = schema(data, comments, samples); err != nil {
+		if files[string(t)+".json"], err = schema(data, comments, samples); err != nil {
 			return nil, err
 		}
+		m := message{Type: t, Description: comments.of(reflect.TypeOf(data), "")}
+		for _, payload := range samples {
+			e, err := exampleOf(t, payload)
+			if err != nil {
+				return nil, err
+			}
+			m.Examples = append(m.Examples, e)
+		}
+		messages = append(messages, m)
 	}
-	return files, nil
+	files[asyncAPIFile], err = asyncAPI(messages)
+	return files, err
 }
 
 // Difference is a file that is not what the code says.
@@ -61,7 +73,7 @@ func (f Files) Compare(dir string) (all []Difference, err error) {
 		case !strings.HasSuffix(name, ".json"), sameRules(there, f[name]):
 			all = append(all, Difference{File: name, Detail: "says it otherwise, and accepts the same: write it anew"})
 		default:
-			all = append(all, Difference{File: name, Breaks: true, Detail: "accepts other payloads than the code says. " + never})
+			all = append(all, Difference{File: name, Breaks: true, Detail: "accepts other payloads than the code says"})
 		}
 	}
 	there, err := filepath.Glob(filepath.Join(dir, "*.json"))
@@ -70,18 +82,23 @@ func (f Files) Compare(dir string) (all []Difference, err error) {
 	}
 	for _, path := range there {
 		if name := filepath.Base(path); f[name] == nil {
-			all = append(all, Difference{File: name, Breaks: true, Detail: "is of a type that the code cannot read any more. " + never})
+			all = append(all, Difference{File: name, Breaks: true, Detail: "is of a type that the code cannot read any more"})
 		}
 	}
 	return all, nil
 }
 
-// never is what to do about a difference that is not to be.
-const never = "An event never changes, and none is removed: undo that, and add a new version, as internal/event/upcast.go says. " +
-	"(Of a version that was never released, remove the file first.)"
+// ErrBreaks means that what an event is would change.
+var ErrBreaks = errors.New("an event never changes, and none is removed: undo that and add a new version, as internal/event/upcast.go says " +
+	"(of a version that was never released, remove the file first)")
 
-// ErrBreaks means that writing the contracts would change what an event is.
-var ErrBreaks = errors.New("nothing was written, since an event would change")
+// Breaks returns ErrBreaks if one of the differences would change an event.
+func Breaks(differ []Difference) error {
+	if slices.ContainsFunc(differ, func(d Difference) bool { return d.Breaks }) {
+		return ErrBreaks
+	}
+	return nil
+}
 
 // Write brings the files in a directory to what the code says, and returns what differed. It changes nothing if that
 // would change what a schema accepts.
@@ -93,8 +110,8 @@ func (f Files) Write(dir string) ([]Difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(differ, func(d Difference) bool { return d.Breaks }) {
-		return differ, ErrBreaks
+	if err := Breaks(differ); err != nil {
+		return differ, err
 	}
 	for _, d := range differ {
 		if err := os.WriteFile(filepath.Join(dir, d.File), f[d.File], 0o644); err != nil { //nolint:gosec // files of the repository

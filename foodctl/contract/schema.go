@@ -33,7 +33,7 @@ var events = filepath.Join("internal", "event")
 // a field that a version does not have is ignored and its bytes stay. A schema that refused it would refuse an event that all
 // programs take. And it binds writers no less: to name another property in an open schema is to change what was allowed for it,
 // which a registry refuses as incompatible, as it should, since a field more is the next version.
-func schema(data event.Data, comments comments, samples []any) ([]byte, error) {
+func schema(data event.Data, comments comments, samples []json.RawMessage) ([]byte, error) {
 	reflector := jsonschema.Reflector{
 		Anonymous: true, ExpandedStruct: true, AllowAdditionalProperties: true,
 		LookupComment: comments.of,
@@ -41,7 +41,10 @@ func schema(data event.Data, comments comments, samples []any) ([]byte, error) {
 	s := reflector.Reflect(data)
 	open(s)
 	about := head{Version: s.Version, ID: Base + string(data.Type()) + ".json", Title: string(data.Type()), Description: s.Description}
-	s.Version, s.Description, s.Examples = "", "", samples
+	s.Version, s.Description = "", ""
+	for _, sample := range samples {
+		s.Examples = append(s.Examples, sample)
+	}
 	first, err := json.Marshal(about)
 	if err != nil {
 		return nil, fmt.Errorf("schema of %s: %w", data.Type(), err)
@@ -76,7 +79,7 @@ func open(s *jsonschema.Schema) {
 }
 
 // samples returns the payloads of a type that are stored for the tests.
-func samples(source string, t event.Type) (all []any, err error) {
+func samples(source string, t event.Type) (all []json.RawMessage, err error) {
 	files, err := filepath.Glob(filepath.Join(source, events, "testdata", string(t)+"*.json"))
 	if err != nil {
 		return nil, err
@@ -89,7 +92,7 @@ func samples(source string, t event.Type) (all []any, err error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, json.RawMessage(bytes.TrimSpace(text)))
+		all = append(all, bytes.TrimSpace(text))
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s has no sample in %s", t, filepath.Join(events, "testdata"))
