@@ -233,10 +233,17 @@ func (p *Producer) shape(row outbox.Row, src topic.Source) (at time.Time, v valu
 	if p.config.Layout.Tombstones && row.Content != outbox.Bytes && len(bytes.TrimSpace(v.payload)) == 0 { // as Debezium, which looks at text
 		v.payload = nil
 	}
-	if v.payload != nil {
-		v.prefix, err = p.config.Schemas.Prefix(row)
+	if v.payload == nil {
+		return at, v, nil
 	}
-	return at, v, err
+	if v.prefix, err = p.config.Schemas.Prefix(row); err != nil {
+		remedy := "put its TYPE.json into the directory of --schemas"
+		if p.config.Layout.Own {
+			remedy = "a newer program writes it, so install that version's relay"
+		}
+		return at, v, fmt.Errorf("%w: %s, then start the relay again", err, remedy)
+	}
+	return at, v, nil
 }
 
 // seal finishes the open batch of a partition.
