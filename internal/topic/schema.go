@@ -43,8 +43,14 @@ func (s Schemas) Prefix(row outbox.Row) ([]byte, error) {
 // Payload returns the payload in a record's value, whether or not a schema's id stands in front of it: a topic may have both, from before
 // a registry was used and after, and JSON never begins with a zero byte.
 func Payload(value []byte) []byte {
-	if len(value) >= prefixSize && value[0] == 0 {
-		return value[prefixSize:]
+	_, payload, _ := Split(value)
+	return payload
+}
+
+// Split is Payload, with the id of the schema if there is one.
+func Split(value []byte) (id uint32, payload []byte, registered bool) {
+	if len(value) < prefixSize || value[0] != 0 {
+		return 0, value, false
 	}
-	return value
+	return binary.BigEndian.Uint32(value[1:]), value[prefixSize:], true
 }

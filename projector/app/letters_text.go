@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
@@ -94,7 +95,11 @@ func printLetters(out io.Writer, letters []view.Letter) error {
 		for _, h := range l.Record.Headers {
 			line("header "+h.Key, text(h.Value))
 		}
-		line("value", text(l.Record.Value))
+		id, payload, registered := topic.Split(l.Record.Value)
+		if registered {
+			line("schema id", fmt.Sprint(id))
+		}
+		line("value", text(payload))
 		if err := w.Flush(); err != nil {
 			return err
 		}

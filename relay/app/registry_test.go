@@ -73,14 +73,13 @@ func TestARegistryIsSwitchedOnAndOff_I4(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	phase("")
 	phase(f.URL())
+	phase("")
 	s.config.Reason = "the topic is read again"
 	if err := s.relay().recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	phase(f.URL())
-	phase("")
 	stored, _ := f.GetSchema(string(event.TypeOrderRejected), 1)
 	ids := s.schemaIDs(s.config.Topic)
 	for _, m := range s.published() {
