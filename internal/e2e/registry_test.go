@@ -2,13 +2,17 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
@@ -81,7 +85,7 @@ func (p *pipeline) incompatible(registry registryClient) {
 		cmd.Env = append(append(os.Environ(), p.env()...), "RELAY_SCHEMA_REGISTRY="+registry.url, "RELAY_LISTEN=127.0.0.1:0")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
-		if code := exitCode(cmd.Run()); code != 4 || !strings.Contains(out.String(), "the schema of "+kind+" is not compatible") {
+		if code := exitCode(cmd.Run()); code != 4 || !strings.Contains(out.String(), "the schema of "+kind+" is not compatible with what it has") {
 			p.Errorf("relay %s ended with %d and said\n%s", command, code, out.String())
 		}
 		p.Logf("relay %s:\n%s", command, out.String())
@@ -144,5 +148,31 @@ func (p *pipeline) records(do func(*kgo.Record)) {
 			p.Fatal(err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) { do(r); left-- })
+	}
+}
+
+// TestARegistryIsReachedOverTLS: its certificate counts, and the variable that names an authority of one's own.
+func TestARegistryIsReachedOverTLS(t *testing.T) {
+	t.Parallel()
+	p := setup(t, testenv.Broker(t))
+	server := httptest.NewTLSServer(srfake.NewRegistry(srfake.WithGlobalCompat(sr.CompatFullTransitive)).Handler())
+	t.Cleanup(server.Close)
+	authority := filepath.Join(t.TempDir(), "authority.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(authority, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		variable string
+		want     string
+	}{
+		{"SSL_CERT_FILE=" + authority, "next start registers"},
+		{"X=", "certificate signed by unknown authority"},
+	} {
+		cmd := exec.Command(testenv.Build(p, "relay"), "doctor")
+		cmd.Env = append(append(os.Environ(), p.env()...), "RELAY_SCHEMA_REGISTRY="+server.URL, tt.variable)
+		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), tt.want) {
+			t.Errorf("%s: want %q in\n%s", tt.variable, tt.want, out)
+		}
 	}
 }

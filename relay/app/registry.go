@@ -24,7 +24,7 @@ func (s *session) register(ctx context.Context) (err error) {
 	for waits := false; ; waits = true {
 		s.relay.registered, err = s.schemas.Register(ctx)
 		if err == nil {
-			s.log.Info("schemas registered", "registry", s.schemas.Address(), "count", len(s.registered))
+			s.log.Info("schemas registered", "registry", s.schemas.Address(), "schemas", len(s.registered))
 			return nil
 		}
 		if permanent(err) || time.Now().After(deadline) {

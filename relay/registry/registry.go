@@ -106,7 +106,7 @@ func (all ids) add(s schema, id int) error {
 // compare asks for the ids of the schemas, and whether those which it lacks may be registered.
 func (r *Registry) compare(ctx context.Context) (has ids, lacks []schema, err error) {
 	has = make(ids)
-	var incompatible error
+	var incompatible []string
 	for _, s := range r.schemas {
 		found, err := r.client.LookupSchema(ctx, s.subject(), s.registered())
 		switch {
@@ -114,7 +114,9 @@ func (r *Registry) compare(ctx context.Context) (has ids, lacks []schema, err er
 			err = has.add(s, found.ID)
 		case missing(err, sr.ErrSchemaNotFound):
 			lacks = append(lacks, s)
-			err = r.comparable(ctx, s, &incompatible)
+			var against []string
+			against, err = r.comparable(ctx, s)
+			incompatible = append(incompatible, against...)
 		case missing(err, sr.ErrSubjectNotFound, sr.ErrSubjectSoftDeleted): // nothing to compare with
 			lacks = append(lacks, s)
 			err = nil
@@ -124,23 +126,23 @@ func (r *Registry) compare(ctx context.Context) (has ids, lacks []schema, err er
 		}
 	}
 	if incompatible != nil {
-		return nil, nil, fmt.Errorf("%w at %s:\n%w\nAn event never changes: make it the next version of its type, or, if another "+
-			"program has registered something else under its name, take that away there", ErrRefused, r.address, incompatible)
+		return nil, nil, fmt.Errorf("%w at %s: %s: make the change another version of the type, or take away there what another "+
+			"program has registered under its name", ErrRefused, r.address, strings.Join(incompatible, ", and "))
 	}
 	return has, lacks, nil
 }
 
-// comparable adds to what is incompatible.
-func (r *Registry) comparable(ctx context.Context, s schema, incompatible *error) error {
+// comparable returns what the registry has against a schema; nothing if it is compatible.
+func (r *Registry) comparable(ctx context.Context, s schema) (against []string, err error) {
 	result, err := r.client.CheckCompatibility(ctx, s.subject(), allVersions, s.registered())
-	if err == nil && !result.Is {
-		why := strings.Join(result.Messages, "; ")
-		if why == "" {
-			why = "it accepts other payloads"
-		}
-		*incompatible = errors.Join(*incompatible, fmt.Errorf("the schema of %s is not compatible with the one that it has: %s", s.kind, why))
+	if err != nil || result.Is {
+		return nil, err
 	}
-	return err
+	found := "the schema of " + s.kind + " is not compatible with what it has"
+	if len(result.Messages) > 0 {
+		found += " (" + strings.Join(result.Messages, "; ") + ")"
+	}
+	return []string{found}, nil
 }
 
 // missing says whether a registry has answered that it does not have one of these. The answer of something else has no such code.

@@ -99,7 +99,7 @@ func TestNothingIsRegisteredIfOneIsIncompatible(t *testing.T) {
 	incompatible(f, "order.rated.v1")
 	writes := written(f)
 	_, err := opened(t, Flags{URL: f.URL()}, true).Register(t.Context())
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "order.rated.v1 is not compatible with the one that it has: stars is another thing") {
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "order.rated.v1 is not compatible with what it has (stars is another thing)") {
 		t.Errorf("got %v", err)
 	}
 	if writes.Load() != 0 {
