@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -97,7 +98,7 @@ func printLetters(out io.Writer, letters []view.Letter) error {
 		}
 		id, payload, registered := topic.Split(l.Record.Value)
 		if registered {
-			line("schema id", fmt.Sprint(id))
+			line("schema id", strconv.FormatUint(uint64(id), 10))
 		}
 		line("value", text(payload))
 		if err := w.Flush(); err != nil {

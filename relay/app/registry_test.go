@@ -109,7 +109,7 @@ func TestAnIncompatibleSchemaEndsTheRelayBeforeItTakesItsSlot(t *testing.T) {
 	s.config.Registry.URL = f.URL()
 	s.write(1, 1)
 	for name, do := range map[string]func() error{
-		"run":     func() error { return s.relay().supervise(t.Context(), t.Context()) },
+		"run":     func() error { return <-s.ending() },
 		"recover": func() error { return s.relay().recover(t.Context()) },
 	} {
 		err := do()
@@ -161,8 +161,9 @@ func TestARelayWaitsForItsRegistryOnlyUntilItHasAnswered(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-served
-
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
 	s.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1", s.config.Slot)
 	s.write(2, 1)
 	s.published()

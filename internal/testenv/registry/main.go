@@ -21,5 +21,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "registry:", err)
 		os.Exit(1)
 	}
-	fmt.Println(dir)
+	fmt.Fprintln(os.Stdout, dir)
 }
