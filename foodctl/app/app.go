@@ -16,20 +16,21 @@ import (
 type cli struct {
 	ops.LogFlags
 
-	Up      upCmd      `cmd:"" help:"Run the whole pipeline on this machine, without Docker."`
-	Verify  verifyCmd  `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
-	Watch   watchCmd   `cmd:"" help:"Show how many events are where, a line a second."`
-	Order   orderCmd   `cmd:"" help:"Follow one order through the system: outbox, log, topic, read model."`
-	Tail    tailCmd    `cmd:"" help:"Follow the topic, a line for each event."`
-	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask one of the databases, read-only."`
-	Explain explainCmd `cmd:"" help:"Say where each guarantee is kept, in which code and by which test."`
-	Console consoleCmd `cmd:"" help:"Serve the live page of a running system."`
-	Demo    demoCmd    `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
-	Bench   benchCmd   `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
-	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
-	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`
-	Certs   certsCmd   `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Up        upCmd        `cmd:"" help:"Run the whole pipeline on this machine, without Docker."`
+	Verify    verifyCmd    `cmd:"" help:"Audit the pipeline: orders against topic against read model."`
+	Watch     watchCmd     `cmd:"" help:"Show how many events are where, a line a second."`
+	Order     orderCmd     `cmd:"" help:"Follow one order through the system: outbox, log, topic, read model."`
+	Tail      tailCmd      `cmd:"" help:"Follow the topic, a line for each event."`
+	SQL       sqlCmd       `cmd:"" name:"sql" help:"Ask one of the databases, read-only."`
+	Explain   explainCmd   `cmd:"" help:"Say where each guarantee is kept, in which code and by which test."`
+	Console   consoleCmd   `cmd:"" help:"Serve the live page of a running system."`
+	Demo      demoCmd      `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
+	Bench     benchCmd     `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the databases to the schema of this version."`
+	Topics    topicsCmd    `cmd:"" help:"Make the events' topic, or check the one that is there."`
+	Contracts contractsCmd `cmd:"" help:"Check the events' schemas and the topic's AsyncAPI against the code, or write them."`
+	Certs     certsCmd     `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 
 	NaivePublisher naivePublisherCmd `cmd:"" hidden:"" help:"Publish the outbox as one writes it first; for demo naive alone."`
 }

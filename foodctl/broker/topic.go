@@ -93,11 +93,9 @@ func Ensure(ctx context.Context, client *kgo.Client, name string, replicas int) 
 // create makes the topic, all replicas but one in sync. While there are fewer brokers than replicas it waits for more: only
 // the controller knows how many there are, each broker hears of it later.
 func create(ctx context.Context, admin *kadm.Client, name string, replicas int) error {
-	settings := map[string]*string{
-		cleanupPolicy: kadm.StringPtr("delete"),
-		retentionMs:   kadm.StringPtr(forever),
-		retentionSize: kadm.StringPtr(forever),
-		minInSync:     kadm.StringPtr(strconv.Itoa(wantInSync(replicas))),
+	settings := make(map[string]*string)
+	for name, value := range Settings(replicas) {
+		settings[name] = &value
 	}
 	for {
 		_, err := admin.CreateTopic(ctx, topic.Partitions, int16(replicas), settings, name)
@@ -107,6 +105,16 @@ func create(ctx context.Context, admin *kadm.Client, name string, replicas int) 
 		if !errors.Is(err, kerr.InvalidReplicationFactor) || ops.Sleep(ctx, 200*time.Millisecond) != nil {
 			return fmt.Errorf("create topic %s with %d replicas: %w", name, replicas, err)
 		}
+	}
+}
+
+// Settings are those that a topic with so many replicas is made with.
+func Settings(replicas int) map[string]string {
+	return map[string]string{
+		cleanupPolicy: "delete",
+		retentionMs:   forever,
+		retentionSize: forever,
+		minInSync:     strconv.Itoa(wantInSync(replicas)),
 	}
 }
 

@@ -85,9 +85,9 @@ func shared(partitions float64, among ...*program) bool {
 }
 
 // client returns a client of the broker's, which ends with the test.
-func (p *pipeline) client() *kgo.Client {
+func (p *pipeline) client(opts ...kgo.Opt) *kgo.Client {
 	p.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers))
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(p.brokers))...)
 	if err != nil {
 		p.Fatal(err)
 	}

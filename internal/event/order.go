@@ -2,6 +2,10 @@ package event
 
 import "time"
 
+// The tags named jsonschema are what the domain holds every value to, and will for ever: they are in the schemas of
+// docs/contracts, as are the comments. A text's length is counted in characters there and in bytes by the domain, which allows no
+// more characters than bytes.
+
 // The types of event in the life of an order. See the payload struct of each for what it means.
 const (
 	TypeOrderPlaced        Type = "order.placed.v1"
@@ -29,15 +33,15 @@ const (
 
 // Money is an amount in the minor unit of a currency (cents for EUR): exact, never a float.
 type Money struct {
-	Minor    int64  `json:"minor"`
-	Currency string `json:"currency"` // ISO 4217, three letters
+	Minor    int64  `json:"minor" jsonschema:"minimum=0,maximum=9007199254740991"` // exact as a double, too
+	Currency string `json:"currency" jsonschema:"pattern=^[A-Z]{3}$"`              // ISO 4217, three letters
 }
 
 // Line is one position of an order. The price is frozen when the line is written; the menu is never asked again.
 type Line struct {
-	ItemID    int    `json:"item_id"`
-	Name      string `json:"name"`
-	Quantity  int    `json:"quantity"`
+	ItemID    int    `json:"item_id" jsonschema:"minimum=1"` // one line for each item
+	Name      string `json:"name" jsonschema:"minLength=1,maxLength=200"`
+	Quantity  int    `json:"quantity" jsonschema:"minimum=1,maximum=99"`
 	UnitPrice Money  `json:"unit_price"`
 }
 
@@ -50,12 +54,12 @@ const (
 	Pickup   Service = "pickup"   // collected at the counter
 )
 
-// OrderPlaced begins an order: fulfilment placed, payment none. Total is the sum of the lines.
+// OrderPlaced begins an order: fulfilment placed, payment none.
 type OrderPlaced struct {
-	CustomerID int     `json:"customer_id"`
-	Service    Service `json:"service"`
-	Lines      []Line  `json:"lines"`
-	Total      Money   `json:"total"`
+	CustomerID int     `json:"customer_id" jsonschema:"minimum=1"`
+	Service    Service `json:"service" jsonschema:"enum=delivery,enum=pickup"`
+	Lines      []Line  `json:"lines" jsonschema:"minItems=1,maxItems=50"`
+	Total      Money   `json:"total"` // the sum of the lines
 }
 
 // PaymentAuthorized reserves the order's total: payment authorized, fulfilment confirmed.
@@ -65,7 +69,7 @@ type PaymentAuthorized struct {
 
 // PaymentFailed means that no money could be reserved: payment failed. Another authorization may follow.
 type PaymentFailed struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
 }
 
 // PaymentCaptured takes Amount of what was authorized: payment captured. What is not captured is released.
@@ -83,15 +87,15 @@ type OrderAccepted struct {
 
 // OrderRejected means that the kitchen does not take the order: fulfilment rejected, which is final.
 type OrderRejected struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
 }
 
-// OrderLinesChanged replaces the lines, before the kitchen begins. Removed names what was unavailable, if that is why.
+// OrderLinesChanged replaces the lines, before the kitchen begins, as the customer wants less or an item is unavailable.
 type OrderLinesChanged struct {
-	Lines    []Line `json:"lines"`
+	Lines    []Line `json:"lines" jsonschema:"minItems=1,maxItems=50"`
 	OldTotal Money  `json:"old_total"`
 	Total    Money  `json:"total"`
-	Removed  *int   `json:"removed_item_id,omitempty"` // the item that was unavailable; absent for an amendment
+	Removed  *int   `json:"removed_item_id,omitempty" jsonschema:"minimum=1"` // the item that was unavailable; absent for an amendment
 }
 
 // PreparationStarted: fulfilment preparing.
@@ -102,7 +106,7 @@ type OrderReady struct{}
 
 // OrderDispatched means that a courier has the order: fulfilment in delivery.
 type OrderDispatched struct {
-	Courier string `json:"courier"`
+	Courier string `json:"courier" jsonschema:"minLength=1,maxLength=200"`
 }
 
 // OrderCollected means that the customer took the order at the counter: fulfilment completed, which is final.
@@ -113,15 +117,14 @@ type OrderDelivered struct{}
 
 // DeliveryFailed means that the courier could not hand the order over: fulfilment delivery failed, which is final.
 type DeliveryFailed struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
 }
 
 // OrderCancelled ends an order before it was delivered: fulfilment cancelled, which is final.
-// Fee is what the customer owes for it; zero for none.
 type OrderCancelled struct {
-	By     string `json:"by"` // customer, kitchen or support
-	Reason string `json:"reason"`
-	Fee    Money  `json:"fee"`
+	By     string `json:"by" jsonschema:"enum=customer,enum=kitchen,enum=support"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
+	Fee    Money  `json:"fee"` // what the customer owes for it; zero for none
 }
 
 // OrderExpired ends an order that nobody paid or accepted in time: fulfilment expired, which is final.
@@ -130,7 +133,7 @@ type OrderExpired struct{}
 // RefundRequested opens a refund of Amount. At most one is open at a time; fulfilment is never changed by refunds.
 type RefundRequested struct {
 	Amount Money  `json:"amount"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
 }
 
 // RefundIssued pays Amount back and closes the open refund: payment partially refunded, or refunded when all of the
@@ -141,7 +144,7 @@ type RefundIssued struct {
 
 // RefundDenied closes the open refund without paying.
 type RefundDenied struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
 }
 
 // TipAdded adds a tip, which is paid apart from the order's total, to a completed order.
@@ -151,8 +154,8 @@ type TipAdded struct {
 
 // OrderRated records the customer's rating of a completed order, 1 to 5 stars.
 type OrderRated struct {
-	Stars   int    `json:"stars"`
-	Comment string `json:"comment,omitempty"`
+	Stars   int    `json:"stars" jsonschema:"minimum=1,maximum=5"`
+	Comment string `json:"comment,omitempty" jsonschema:"minLength=1,maxLength=1000"`
 }
 
 // Type implements Data.

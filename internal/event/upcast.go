@@ -1,6 +1,10 @@
 package event
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
 
 // The log is never written again, so every version of a payload that was ever written has to be read. Each is decoded into
 // the struct of its version, which knows the next one; the last of them is the only one that the rest of the program sees.
@@ -11,7 +15,8 @@ import "encoding/json"
 //   - the type: TypeOrderCancelled becomes "order.cancelled.v2", which is what is written from then on; decoders gets an
 //     entry for it, and keeps one for "order.cancelled.v1", of orderCancelledV1;
 //   - the function: orderCancelledV1.next, which returns an OrderCancelled;
-//   - the sample: testdata/order.cancelled.v2.json, beside the one of v1.
+//   - the sample: testdata/order.cancelled.v2.json, beside the one of v1;
+//   - the contract: go run ./foodctl contracts --write docs/contracts.
 //
 // A change of Money or Line is a new version of each type that has one.
 //
@@ -53,4 +58,18 @@ func decode[D Data](payload []byte) (Data, error) {
 	var d D
 	err := json.Unmarshal(payload, &d)
 	return d, err
+}
+
+// Versions returns the empty payload of each version of each type that was ever written, sorted by type. Not upcast: what they
+// are of is the struct of that version.
+func Versions() []Data {
+	var all []Data
+	for _, t := range slices.Sorted(maps.Keys(decoders)) {
+		data, err := decoders[t]([]byte("{}"))
+		if err != nil {
+			panic("event: " + string(t) + " has no empty payload: " + err.Error())
+		}
+		all = append(all, data)
+	}
+	return all
 }

@@ -2,7 +2,7 @@
 // with Parse and the projector with ParseEvent.
 //
 // A record's key is the order's id, so that one order stays in one partition; its value is the outbox payload, byte for
-// byte; its timestamp is the commit time of the source transaction. The envelope is in headers: CloudEvents 1.0 in Kafka
+// byte, behind the id of its schema if there is a schema registry (file schema.go); its timestamp is the commit time of the source transaction. The envelope is in headers: CloudEvents 1.0 in Kafka
 // binary mode (cloudevents/spec, kafka-protocol-binding.md section 3.2), and beside it where the event stood in its source.
 package topic
 
@@ -85,7 +85,7 @@ func ParseEvent(r *kgo.Record) (event.Event, error) {
 }
 
 func parse(r *kgo.Record, all bool) (Message, error) {
-	m := Message{Event: event.Event{Payload: r.Value}, Source: Source{Committed: r.Timestamp}}
+	m := Message{Event: event.Event{Payload: Payload(r.Value)}, Source: Source{Committed: r.Timestamp}}
 	for _, h := range r.Headers {
 		if err := m.header(h.Key, h.Value, all); err != nil {
 			return Message{}, fmt.Errorf("%w at %s/%d offset %d: header %s: %w", ErrMalformed, r.Topic, r.Partition, r.Offset, h.Key, err)

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv/contract"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
@@ -127,5 +129,43 @@ func TestSomeCustomersAndItemsAreHot(t *testing.T) {
 	}
 	if items[1] < 5*items[20] || len(items) != 20 {
 		t.Errorf("of %d items the first is in %d orders, the last in %d", len(items), items[1], items[20])
+	}
+}
+
+// The contracts hold for every event that is ever written: here, all that the plans of many seeds make, taken up by others too.
+func TestEveryEventOfEveryPlanFitsItsSchema(t *testing.T) {
+	t.Parallel()
+	schemas := contract.Schemas(t)
+	seen := make(map[event.Type]int)
+	for seed := range uint64(20) {
+		g := invented(seed)
+		for n := range uint64(500) {
+			p := g.nth(n)
+			var o order.Order
+			for cmd := p.next(o); cmd != nil; cmd = p.next(o) {
+				if o.Version == int64(n%12) {
+					p = g.nth(n + 100_000)
+				}
+				now := time.Now().UTC()
+				decision, err := order.Decide(o, cmd, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, data := range decision {
+					e, err := event.New(uuid.New(), o.Version+1, now, data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := schemas.Written(e.Type, e.Payload); err != nil {
+						t.Fatalf("seed %d, order %d: %s %s: %v", seed, n, e.Type, e.Payload, err)
+					}
+					seen[e.Type]++
+					o = order.Apply(o, e.Version, now, data)
+				}
+			}
+		}
+	}
+	if want := 21; len(seen) != want {
+		t.Errorf("the plans make %d types of event, want all %d of an order: %v", len(seen), want, seen)
 	}
 }

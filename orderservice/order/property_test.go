@@ -12,13 +12,15 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv/contract"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
 // Any history that Decide makes can be folded by Apply, from the bytes that are stored, and keeps the promises of the
-// package in every state on its way. A refused command names its rule.
+// package in every state on its way. Each of its events fits its schema. A refused command names its rule.
 func TestEveryHistoryFoldsAndKeepsItsPromises(t *testing.T) {
 	t.Parallel()
+	schemas := contract.Schemas(t)
 	rapid.Check(t, func(t *rapid.T) {
 		var o, folded order.Order
 		at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -36,7 +38,7 @@ func TestEveryHistoryFoldsAndKeepsItsPromises(t *testing.T) {
 			before := o
 			for _, data := range decision {
 				o = order.Apply(o, o.Version+1, at, data)
-				folded = order.Apply(folded, folded.Version+1, at, stored(t, o.Version, at, data))
+				folded = order.Apply(folded, folded.Version+1, at, stored(t, schemas, event.Event{Version: o.Version, At: at}, data))
 			}
 			promises(t, before, o)
 			if diff := cmp.Diff(o, folded); diff != "" {
@@ -116,12 +118,15 @@ func refusal(t *rapid.T, cmd order.Command, err error) {
 	}
 }
 
-// stored is the data as it comes back from the log.
-func stored(t *rapid.T, version int64, at time.Time, data event.Data) event.Data {
+// stored is the data as it comes back from the log, where it has a version and a time.
+func stored(t *rapid.T, schemas *contract.Set, in event.Event, data event.Data) event.Data {
 	t.Helper()
-	e, err := event.New(uuid.New(), version, at, data)
+	e, err := event.New(uuid.New(), in.Version, in.At, data)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := schemas.Written(e.Type, e.Payload); err != nil {
+		t.Fatalf("%s %s: %v", e.Type, e.Payload, err)
 	}
 	back, err := e.Data()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,7 +46,14 @@ func TestLettersAreListedShownRedrivenAndDiscarded(t *testing.T) {
 	if err := w.Transaction(kgo.TryCommit, unknown, foreign); err != nil {
 		t.Fatal(err)
 	}
-	w.send(events[bad+1:])()
+	var later []*kgo.Record // from when the relay had a schema registry
+	for _, e := range events[bad+1:] {
+		later = append(later, w.Record(e))
+		later[len(later)-1].Value = append([]byte{0, 0, 0, 1, 2}, e.Payload...)
+	}
+	if err := w.Transaction(kgo.TryCommit, later...); err != nil {
+		t.Fatal(err)
+	}
 	order := events[bad].Order
 	waiting := 0
 	for _, e := range events[bad:] {
@@ -63,7 +71,8 @@ func TestLettersAreListedShownRedrivenAndDiscarded(t *testing.T) {
 		t.Errorf("list: %v\n%s", err, out)
 	}
 	out, err = w.command("letters", "show", order.String())
-	if err != nil || !strings.Contains(out, "order.teleported.v1") || !strings.Contains(out, string(events[bad].Payload)) || strings.Count(out, "\nversion") != waiting {
+	if err != nil || !strings.Contains(out, "order.teleported.v1") || !strings.Contains(out, string(events[bad].Payload)) || strings.Count(out, "\nversion") != waiting ||
+		!regexp.MustCompile(`schema id +258\nvalue +\{`).MatchString(out) {
 		t.Errorf("show: %v\n%s", err, out)
 	}
 	out, err = w.command("letters", "redrive", "--all")

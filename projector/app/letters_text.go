@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
 	"github.com/adamkwhite/kafkafoodpipeline/projector/view"
 )
 
@@ -94,7 +96,11 @@ func printLetters(out io.Writer, letters []view.Letter) error {
 		for _, h := range l.Record.Headers {
 			line("header "+h.Key, text(h.Value))
 		}
-		line("value", text(l.Record.Value))
+		id, payload, registered := topic.Split(l.Record.Value)
+		if registered {
+			line("schema id", strconv.FormatUint(uint64(id), 10))
+		}
+		line("value", text(payload))
 		if err := w.Flush(); err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/registry"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
@@ -158,9 +159,13 @@ func newRelay(c config, bounds limits, open []checkpoint.Gate, log *slog.Logger)
 	if err != nil {
 		return nil, &ops.ExitError{Code: 2, Err: err}
 	}
-	registry := ops.Registry()
-	metrics, health := register(registry)
-	return &relay{config: c, layout: l, limits: bounds, open: open, log: log, registry: registry, metrics: metrics, health: health}, nil
+	schemas, err := registry.Open(c.Registry, l.Own)
+	if err != nil {
+		return nil, &ops.ExitError{Code: 2, Err: err}
+	}
+	exported := ops.Registry()
+	metrics, health := register(exported)
+	return &relay{config: c, layout: l, limits: bounds, open: open, log: log, registry: exported, metrics: metrics, health: health, schemas: schemas}, nil
 }
 
 // exitCode says by its code whether starting the relay again can help.

@@ -10,6 +10,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/registry"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 )
 
@@ -18,6 +19,8 @@ type config struct {
 	ops.LogFlags      `embed:""`
 	ops.DatabaseFlags `embed:""`
 	kafka.Security    `embed:""`
+
+	Registry registry.Flags `embed:""`
 
 	DatabaseURL    string   `help:"Orders database, directly and not through a pooler. On the same host, its Unix socket takes less CPU: postgres://USER@/DATABASE?host=/var/run/postgresql. The role needs REPLICATION and what the group orders_relay has." env:"ORDERS_DATABASE_URL" required:"" placeholder:"URL"`
 	Brokers        []string `help:"Kafka brokers to begin with." env:"KAFKA_BROKERS" required:"" placeholder:"HOST:PORT,..."`

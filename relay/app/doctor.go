@@ -31,6 +31,7 @@ func (r *relay) examine(ctx context.Context, out io.Writer, asJSON bool) error {
 		DatabaseURL: url, Brokers: r.config.Brokers, Security: r.config.Security,
 		Layout: r.layout, Topics: r.known(ctx), Name: r.config.Topic, Slot: r.config.Slot, MaxRetainedWAL: r.config.MaxRetainedWAL, Log: r.log,
 	})
+	report.Findings = append(report.Findings, r.knows(ctx)...)
 	report.Findings = append(report.Findings, r.history(ctx))
 	if asJSON {
 		err = report.WriteJSON(out)

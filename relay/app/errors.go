@@ -11,6 +11,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/registry"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
@@ -24,6 +25,8 @@ func permanent(err error) bool {
 	}
 	for _, target := range []error{
 		topic.ErrUnpublishable,                  // skipping it would be a loss
+		topic.ErrNoSchema,                       // skipping it would be a loss, too
+		registry.ErrRefused,                     // it has another schema, or a right is missing
 		publish.ErrTooLarge,                     // skipping it would be a loss
 		checkpoint.ErrNewer,                     // a newer relay must run
 		checkpoint.ErrDamaged,                   // relay recover replaces it

@@ -32,6 +32,9 @@ func (c *recoverCommand) Validate() error {
 
 // recover is what relay recover does: a load, whatever there is, unless a relay runs.
 func (s *session) recover(ctx context.Context) error {
+	if err := s.register(ctx); err != nil {
+		return err
+	}
 	running := errors.New("a relay is running: stop it, and its standbys, then run relay recover again")
 	waiting, cancel := context.WithTimeoutCause(ctx, slotFree, running)
 	defer cancel()

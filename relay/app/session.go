@@ -21,6 +21,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/crash"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/registry"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/spans"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 )
@@ -42,6 +43,9 @@ type relay struct {
 	metrics  *metrics
 	health   *ops.Health
 	spans    *spans.Exporter // nil where no collector is named
+
+	schemas    *registry.Registry // nil where no schema registry is named
+	registered topic.Schemas      // what the registry has made of them; nil until it was asked. A schema's id never changes
 }
 
 // session is one run of the start protocol and of the pump behind it. There is no other way in which the relay recovers
@@ -71,6 +75,8 @@ type session struct {
 
 // run goes through the start protocol and pumps until intake ends. The order of the steps is the proof (I6):
 //
+//  0. Where there is a schema registry, have it know the schemas. It comes first, since what the registry refuses must hold
+//     nothing back.
 //  1. Hold the slot. Whoever holds it is the one that tries; without this, two relays would fence each other for ever. A relay
 //     that is paused lets go of it and waits.
 //  2. Fence. From here on no predecessor can commit, and what it left open is aborted. A relay that was paused behind
@@ -83,6 +89,9 @@ type session struct {
 func (s *session) run(ctx, intake context.Context) error {
 	start, stop := until(ctx, intake)
 	defer stop()
+	if err := s.register(start); err != nil {
+		return err
+	}
 	if err := s.begin(start); err != nil {
 		return err
 	}
@@ -181,6 +190,7 @@ func (s *session) fence(ctx context.Context) (err error) {
 		CheckpointTopic: s.checkpointTopic(),
 		Topic:           s.onlyTopic(),
 		Layout:          s.layout,
+		Schemas:         s.registered,
 		Source:          s.config.Source,
 		Log:             s.log,
 		Buried:          s.metrics.deadLetters.Inc,

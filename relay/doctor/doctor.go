@@ -34,6 +34,7 @@ const (
 const (
 	Postgres = "postgres"
 	Kafka    = "kafka"
+	Registry = "schema registry"
 	History  = "history" // of both, against the checkpoint
 )
 
@@ -94,7 +95,7 @@ func (c Config) transactionalID() string { return "relay." + c.Name + "." + c.Sl
 // patience bounds each of the two examinations.
 const patience = 30 * time.Second
 
-// Examine makes all checks but those of History, which take a relay's own eyes.
+// Examine makes all checks but those of Registry and History, which take a relay's own eyes.
 func Examine(ctx context.Context, c Config) Report {
 	var r Report
 	within, cancel := context.WithTimeoutCause(ctx, patience, errors.New("no answer for too long"))

@@ -77,7 +77,7 @@ func (t *target) retention(context.Context) Finding {
 }
 
 // besides is the most that a record has beside its payload: its headers by the outbox's own limit, its key, the relay's
-// headers, the framing.
+// headers, the framing, the id of a schema.
 const besides = 16<<10 + 4<<10
 
 func (t *target) largest(context.Context) Finding {

@@ -44,27 +44,42 @@ type open struct {
 	base, top int64 // timestamps in milliseconds: of the first record, and the highest
 }
 
+// value is a record's: the payload, behind the id of its schema if a registry has that. Without a payload it is null.
+type value struct{ prefix, payload []byte }
+
+func (v value) length() int64 {
+	if v.payload == nil {
+		return -1
+	}
+	return int64(len(v.prefix) + len(v.payload))
+}
+
+// size is how many bytes it takes, its length apart.
+func (v value) size() int { return max(0, int(v.length())) }
+
 // add appends a record, whose key and value may be null. Headers are as topic.Encoder writes them.
-func (o *open) add(timestamp int64, key, value, headers []byte) {
+func (o *open) add(timestamp int64, key []byte, v value, headers []byte) {
 	if o.count == 0 {
 		o.base, o.top = timestamp, timestamp
 	}
 	o.top = max(o.top, timestamp)
 	after, delta := timestamp-o.base, int64(o.count)
-	size := 1 + varint(after) + varint(delta) + varint(length(key)) + len(key) + varint(length(value)) + len(value) + len(headers)
+	size := 1 + varint(after) + varint(delta) + varint(length(key)) + len(key) + varint(v.length()) + v.size() + len(headers)
 	b := binary.AppendVarint(o.records, int64(size))
 	b = append(b, 0) // attributes, of which there are none
 	b = binary.AppendVarint(b, after)
 	b = binary.AppendVarint(b, delta)
 	b = binary.AppendVarint(b, length(key))
 	b = append(b, key...)
-	b = binary.AppendVarint(b, length(value))
-	b = append(b, value...)
+	b = binary.AppendVarint(b, v.length())
+	if v.payload != nil {
+		b = append(append(b, v.prefix...), v.payload...)
+	}
 	o.records = append(b, headers...)
 	o.count++
 }
 
-// length is that of a key or value in a record, where nil is null.
+// length is that of a key in a record, where nil is null.
 func length(b []byte) int64 {
 	if b == nil {
 		return -1

@@ -14,8 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/topic"
+	"github.com/adamkwhite/kafkafoodpipeline/relay/layout"
 )
 
 // read reads a batch as a consumer does.
@@ -53,7 +55,12 @@ func TestBatchIsReadAsItWasWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.add(at.UnixMilli(), r.Key, r.Value, headers)
+			v := value{payload: row.Payload}
+			if rapid.Bool().Draw(t, "registry") {
+				v.prefix = []byte{0, 1, 2, 3, 4}
+				r.Value = append(bytes.Clone(v.prefix), row.Payload...)
+			}
+			o.add(at.UnixMilli(), r.Key, v, headers)
 			return r
 		}), 1, 100).Draw(t, "records")
 		s := sealed{count: o.count, sequence: rapid.Int32Min(0).Draw(t, "sequence")}
@@ -91,7 +98,7 @@ func TestRecordsMayLieAcrossBlocks(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise[:len(noise)/2])
 	const records = 50
 	for n := range records {
-		o.add(int64(n), fmt.Append(nil, n), noise[n:], noHeaders)
+		o.add(int64(n), fmt.Append(nil, n), value{payload: noise[n:]}, noHeaders)
 	}
 	s := sealed{count: records}
 	s.wire, _ = o.seal(nil, nil)
@@ -113,7 +120,7 @@ func TestBatchThatCannotBeCompressedIsNot(t *testing.T) {
 	var o open
 	noise := make([]byte, 10_000)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
-	o.add(1, []byte("k"), noise, noHeaders)
+	o.add(1, []byte("k"), value{payload: noise}, noHeaders)
 	s := sealed{count: 1}
 	s.wire, _ = o.seal(nil, nil)
 	s.number(1, 1)
@@ -133,15 +140,8 @@ func TestLengthOfAVarint(t *testing.T) {
 	})
 }
 
-// BenchmarkBatch is what a row costs the relay from when it is decoded to when its batch is ready to be sent.
-func BenchmarkBatch(b *testing.B) {
-	var (
-		o             open
-		wire, scratch []byte
-		headers       []byte
-		encoder       = topic.NewEncoder("/orders")
-		rows          []outbox.Row
-	)
+// benchmarked are a thousand rows, as they come from the log.
+func benchmarked() (rows []outbox.Row) {
 	for n := range 1000 {
 		rows = append(rows, outbox.Row{
 			Seq: fmt.Append(nil, n), ID: []byte(uuid.NewString()), AggregateID: []byte(uuid.NewString()),
@@ -150,13 +150,63 @@ func BenchmarkBatch(b *testing.B) {
 			Headers: fmt.Appendf(nil, `{"actor":"kitchen","correlation_id":"%s","traceparent":"00-%x-01"}`, uuid.NewString(), rand.Perm(24)),
 		})
 	}
-	b.ReportAllocs()
-	for n := 0; b.Loop(); n++ {
-		row := rows[n%len(rows)]
-		headers, _ = encoder.Append(headers[:0], row, source)
-		o.add(source.Committed.UnixMilli(), row.AggregateID, row.Payload, headers)
-		if len(o.records) > batchBytes {
-			wire, scratch = o.seal(wire, scratch)
+	return rows
+}
+
+// registered is what a registry that knows the types of all events has made of it.
+func registered() topic.Schemas {
+	ids := make(map[string]uint32)
+	for n, data := range event.Versions() {
+		ids[string(data.Type())] = uint32(n)
+	}
+	return topic.NewSchemas(ids)
+}
+
+// BenchmarkBatch is what a row costs the relay from when it is decoded to when its batch is ready to be sent.
+func BenchmarkBatch(b *testing.B) {
+	for name, schemas := range map[string]topic.Schemas{"plain": nil, "registry": registered()} {
+		b.Run(name, func(b *testing.B) {
+			p := &Producer{config: Config{Layout: layout.Own(), Schemas: schemas}, encoder: topic.NewEncoder("/orders")}
+			var (
+				o             open
+				wire, scratch []byte
+				rows          = benchmarked()
+			)
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				row := rows[n%len(rows)]
+				p.headers, _ = p.encoder.Append(p.headers[:0], row, source)
+				at, v, err := p.shape(row, source)
+				if err != nil {
+					b.Fatal(err)
+				}
+				o.add(at.UnixMilli(), row.AggregateID, v, p.headers)
+				if len(o.records) > batchBytes {
+					wire, scratch = o.seal(wire, scratch)
+				}
+			}
+		})
+	}
+}
+
+//nolint:paralleltest // AllocsPerRun counts what the whole process allocates
+func TestARowAllocatesNothingWithOrWithoutARegistry(t *testing.T) {
+	rows := benchmarked()
+	for name, schemas := range map[string]topic.Schemas{"plain": nil, "registry": registered()} {
+		p := &Producer{config: Config{Layout: layout.Own(), Schemas: schemas}, encoder: topic.NewEncoder("/orders")}
+		o, n := open{records: make([]byte, 0, 2*batchBytes)}, 0
+		got := testing.AllocsPerRun(500, func() {
+			row := rows[n%len(rows)]
+			n++
+			p.headers, _ = p.encoder.Append(p.headers[:0], row, source)
+			at, v, err := p.shape(row, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.add(at.UnixMilli(), row.AggregateID, v, p.headers)
+		})
+		if got != 0 {
+			t.Errorf("%s: %v allocations a row, want none", name, got)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 // reason and the topic that it was for. Nothing is put in its place, where a record without a payload would be a deletion: who
 // reads the topic meets the next event of the key. That is what the user chose by naming a topic; otherwise the relay halts.
 //
+// Its payload is there as it is, without the id of a schema: why it is a dead letter may be that it does not fit one.
+//
 // An event without an id halts it all the same: the gates and recover tell events by their id. So does one that is too large
 // for the dead letters: without its payload it would be lost where rows are deleted.
 func (p *Producer) bury(ctx context.Context, row outbox.Row, src topic.Source, why error) (int, error) {
@@ -29,7 +31,7 @@ func (p *Producer) bury(ctx context.Context, row outbox.Row, src topic.Source, w
 	}
 	p.config.Log.Warn("event moved to the dead letters", "event_id", string(row.ID), "topic", to.Name, "err", why)
 	p.config.Buried()
-	return size, p.put(ctx, to, src.Committed, row, row.Payload, src)
+	return size, p.put(ctx, to, src.Committed, row, value{payload: row.Payload}, src)
 }
 
 // meant is the topic that a row was for; empty if it does not say.

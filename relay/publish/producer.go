@@ -52,7 +52,8 @@ type Config struct {
 	CheckpointTopic string
 	Topic           string // that all events go to; empty if they are routed
 	Layout          *layout.Layout
-	Source          string // the ce_source of the events
+	Schemas         topic.Schemas // of the events; nil where there is no schema registry
+	Source          string        // the ce_source of the events
 	Log             *slog.Logger
 	Buried          func()           // is called for each event that goes to the dead letters; nil where there are none
 	Spans           func(spans.Span) // is told of each committed event whose trace is recorded, and must not wait; nil for nobody
@@ -171,8 +172,8 @@ func (p *Producer) Begin() error {
 }
 
 // Add adds an event to the transaction, and returns its size in bytes. It copies what it needs of the row. It returns an
-// error that wraps ErrTooLarge or topic.ErrUnpublishable for an event that cannot be published, unless there is a topic for such;
-// other errors may be of earlier events.
+// error that wraps ErrTooLarge or topic.ErrUnpublishable for an event that cannot be published, unless there is a topic for such,
+// and topic.ErrNoSchema for one that can be once a schema is added; other errors may be of earlier events.
 func (p *Producer) Add(ctx context.Context, row outbox.Row, src topic.Source) (int, error) {
 	n, err := p.publish(ctx, row, src)
 	if err != nil && p.config.Layout.DeadLetters != "" && (errors.Is(err, ErrTooLarge) || errors.Is(err, topic.ErrUnpublishable)) {
@@ -198,7 +199,7 @@ func (p *Producer) publish(ctx context.Context, row outbox.Row, src topic.Source
 	if err != nil {
 		return 0, err
 	}
-	size := len(row.AggregateID) + len(value) + len(p.headers)
+	size := len(row.AggregateID) + value.size() + len(p.headers)
 	if size+frame > int(to.MaxMessageBytes) {
 		return 0, fmt.Errorf("%w: event %s of %s %s has %d bytes, max.message.bytes of %s is %d: raise it, then start the relay again",
 			ErrTooLarge, row.ID, row.AggregateType, row.AggregateID, size, to.Name, to.MaxMessageBytes)
@@ -207,32 +208,42 @@ func (p *Producer) publish(ctx context.Context, row outbox.Row, src topic.Source
 }
 
 // put adds a record with p.headers to a topic.
-func (p *Producer) put(ctx context.Context, t *destination, at time.Time, row outbox.Row, value []byte, src topic.Source) error {
+func (p *Producer) put(ctx context.Context, t *destination, at time.Time, row outbox.Row, v value, src topic.Source) error {
 	to := t.partitions[t.Partition(row.AggregateID)]
-	if to.open.count > 0 && len(to.open.records)+len(row.AggregateID)+len(value)+len(p.headers)+frame > t.batchBytes {
+	if to.open.count > 0 && len(to.open.records)+len(row.AggregateID)+v.size()+len(p.headers)+frame > t.batchBytes {
 		if err := p.sender.wait(ctx, maxQueuedBytes, math.MaxInt); err != nil {
 			return err
 		}
 		p.sender.enqueue(p.tx, false, p.seal(to))
 	}
-	to.open.add(at.UnixMilli(), row.AggregateID, value, p.headers)
+	to.open.add(at.UnixMilli(), row.AggregateID, v, p.headers)
 	to.last = append(to.last[:0], row.ID...)
-	p.follow(row, value == nil, src.Commit, to)
+	p.follow(row, v.payload == nil, src.Commit, to)
 	return p.sender.err()
 }
 
 // shape returns the timestamp and the value of a row's record.
-func (p *Producer) shape(row outbox.Row, src topic.Source) (at time.Time, value []byte, err error) {
-	at, value = src.Committed, row.Payload
+func (p *Producer) shape(row outbox.Row, src topic.Source) (at time.Time, v value, err error) {
+	at, v.payload = src.Committed, row.Payload
 	if p.config.Layout.Stamped && row.OccurredAt != nil {
 		if at, err = row.Time(); err != nil {
-			return at, nil, fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
+			return at, v, fmt.Errorf("%w: %w", topic.ErrUnpublishable, err)
 		}
 	}
-	if p.config.Layout.Tombstones && row.Content != outbox.Bytes && len(bytes.TrimSpace(value)) == 0 { // as Debezium, which looks at text
-		value = nil
+	if p.config.Layout.Tombstones && row.Content != outbox.Bytes && len(bytes.TrimSpace(v.payload)) == 0 { // as Debezium, which looks at text
+		v.payload = nil
 	}
-	return at, value, nil
+	if v.payload == nil {
+		return at, v, nil
+	}
+	if v.prefix, err = p.config.Schemas.Prefix(row); err != nil {
+		remedy := "put its TYPE.json into the directory of --schemas"
+		if p.config.Layout.Own {
+			remedy = "a newer program writes it, so install that version's relay"
+		}
+		return at, v, fmt.Errorf("%w: %s, then start the relay again", err, remedy)
+	}
+	return at, v, nil
 }
 
 // seal finishes the open batch of a partition.
@@ -261,11 +272,11 @@ func (p *Producer) End(ctx context.Context, cp checkpoint.Record) (checkpoint.Re
 	for name, t := range p.destinations {
 		cp.Topics[name] = t.ended(cp.Topics[name])
 	}
-	value, err := cp.Marshal()
+	text, err := cp.Marshal()
 	if err != nil {
 		return cp, err
 	}
-	p.checkpoint.open.add(time.Now().UnixMilli(), []byte(cp.Slot), value, noHeaders)
+	p.checkpoint.open.add(time.Now().UnixMilli(), []byte(cp.Slot), value{payload: text}, noHeaders)
 	p.tx.checkpoint = cp
 	p.sender.enqueue(p.tx, true, p.sealAll()...)
 	return cp, p.sender.wait(ctx, math.MaxInt, 1)
