@@ -29,6 +29,7 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring the databases to the schema of this version."`
 	Topics  topicsCmd  `cmd:"" help:"Make the events' topic, or check the one that is there."`
 	Certs   certsCmd   `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
+	Token   tokenCmd   `cmd:"" help:"Make a token for the HTTP endpoints of the programs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	NaivePublisher naivePublisherCmd `cmd:"" hidden:"" help:"Publish the outbox as one writes it first; for demo naive alone."`

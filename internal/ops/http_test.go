@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 )
 
 func get(t *testing.T, h http.Handler, target string) (int, string) {
@@ -69,7 +71,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	served, answered := make(chan error, 1), make(chan string, 1)
 	go func() {
-		served <- ServeOn(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		served <- ServeOn(ctx, listener, new(auth.Guard), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			close(arrived)
 			<-release
 			_, _ = io.WriteString(w, "whole")
@@ -106,7 +108,7 @@ func TestTakenPortIsNamedWithTheFlag(t *testing.T) {
 	}
 	defer holder.Close()
 	_, port, _ := net.SplitHostPort(holder.Addr().String())
-	err = Serve(t.Context(), holder.Addr().String(), http.NotFoundHandler())
+	_, err = Listen(t.Context(), holder.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "port "+port+" is taken") || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("got %v, want the port and the flag", err)
 	}
@@ -122,24 +124,24 @@ func TestHealthcheckTellsReadyFromNot(t *testing.T) {
 	health := NewHealth("database")
 	server := httptest.NewServer(Handler(Registry(), health))
 	addr := server.Listener.Addr().String()
-	if err := Healthcheck(t.Context(), addr, "live"); err != nil {
+	if err := Healthcheck(t.Context(), addr, "live", ""); err != nil {
 		t.Errorf("live: %v", err)
 	}
-	if err := Healthcheck(t.Context(), addr, "ready"); err == nil || !strings.Contains(err.Error(), "database") {
+	if err := Healthcheck(t.Context(), addr, "ready", ""); err == nil || !strings.Contains(err.Error(), "database") {
 		t.Errorf("ready: got %v, want the part that is not", err)
 	}
 	health.Set("database", nil)
 	_, port, _ := net.SplitHostPort(addr)
 	for _, a := range []string{addr, ":" + port, "0.0.0.0:" + port} {
-		if err := Healthcheck(t.Context(), a, "ready"); err != nil {
+		if err := Healthcheck(t.Context(), a, "ready", ""); err != nil {
 			t.Errorf("ready at %s: %v", a, err)
 		}
 	}
 	server.Close()
-	if err := Healthcheck(t.Context(), addr, "live"); err == nil || !strings.Contains(err.Error(), "nothing answers") {
+	if err := Healthcheck(t.Context(), addr, "live", ""); err == nil || !strings.Contains(err.Error(), "nothing answers") {
 		t.Errorf("closed: got %v, want that nothing answers", err)
 	}
-	if Healthcheck(t.Context(), addr, "well") == nil || Healthcheck(t.Context(), "7481", "live") == nil {
+	if Healthcheck(t.Context(), addr, "well", "") == nil || Healthcheck(t.Context(), "7481", "live", "") == nil {
 		t.Error("a malformed probe or address passes")
 	}
 }
