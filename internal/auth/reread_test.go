@@ -35,6 +35,9 @@ func TestATokenIsWithdrawnAndGivenWithoutARestart(t *testing.T) {
 		if opens(first) || !opens(second) {
 			t.Error("after a second the first token still opens, or the second does not yet")
 		}
+		if late := issue(t, file, "late", Read); opens(late) {
+			t.Error("the file is looked at more often than once a second")
+		}
 		for _, bad := range []func(){
 			func() { add(t, file, "third reed\n") },
 			func() {

@@ -108,6 +108,33 @@ func TestWhoTrustsTheAuthorityIsAnsweredOverTLS(t *testing.T) {
 	}
 }
 
+func TestATokenIsNotShownToWhereARedirectionLeads(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it went there") }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	write(t, file, "token")
+	client, err := ClientFlags{BearerTokenFile: file}.Client(discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusTemporaryRedirect {
+		t.Errorf("answered %d", answer.StatusCode)
+	}
+}
+
 func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	cert, key := certificate(t, "first")
