@@ -28,6 +28,8 @@ func (g *Guard) Protect(s *http.Server) {
 	s.Handler = g.wrap(s.Handler)
 	s.DisableGeneralOptionsHandler = true // it would answer "OPTIONS *" by itself
 	s.TLSConfig = g.tls()
+	s.Protocols = new(http.Protocols) // net/http offers HTTP/2 over TLS also where it is built without, as in the image
+	s.Protocols.SetHTTP1(true)
 	if g.log != nil { // what net/http has to say is mostly of clients that speak no TLS, or none that is taken
 		s.ErrorLog = slog.NewLogLogger(g.log.Handler(), slog.LevelInfo)
 	}

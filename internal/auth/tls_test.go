@@ -91,8 +91,17 @@ func TestWhoTrustsTheAuthorityIsAnsweredOverTLS(t *testing.T) {
 		return answer, err
 	}
 	ours := ClientFlags{CAFile: cert}
-	if answer, err := ask(ours, ours.URL(address)); err != nil || answer.StatusCode != 200 || answer.Header.Get("Protocol") != "HTTP/2.0" {
-		t.Errorf("got %v, %v, want an answer over HTTP/2", answer, err)
+	if answer, err := ask(ours, ours.URL(address)); err != nil || answer.StatusCode != 200 || answer.Header.Get("Protocol") != "HTTP/1.1" {
+		t.Errorf("got %v, %v, want an answer", answer, err)
+	}
+	offer := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}
+	conn, err := (&tls.Dialer{Config: offer}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if c, _ := conn.(*tls.Conn); c.ConnectionState().NegotiatedProtocol != "http/1.1" {
+		t.Errorf("who offers HTTP/2, too, is given %q", c.ConnectionState().NegotiatedProtocol)
 	}
 	theirs := ClientFlags{CAFile: foreign}
 	if _, err := ask(theirs, theirs.URL(address)); err == nil || !strings.Contains(err.Error(), "unknown authority") {
