@@ -45,24 +45,41 @@ func (g *Guard) wrap(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		need := needed(r)
-		presented, by := credentials(r)
-		t, known := g.tokens.now().find(presented)
-		switch {
-		case by == "":
-			g.refuse(w, r, edge.Unauthenticated, need, "", "a token is needed, with the scope %s: Authorization: Bearer TOKEN", need)
-		case by == basic && !safe(r.Method):
-			g.refuse(w, r, edge.Unauthenticated, need, "invalid_token", "Basic is for looking: a browser sends it by itself, on behalf of any site's page. %s takes Authorization: Bearer TOKEN", r.Method)
-		case !known:
-			g.refuse(w, r, edge.Unauthenticated, need, "invalid_token", "the token is none of the token file's")
-		case t.scope < need:
-			g.refuse(w, r, edge.InsufficientScope, need, "insufficient_scope", "the token %s has the scope %s; this takes %s", t.name, t.scope, need)
-		default:
-			ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, t.name), maxStream)
-			defer cancel()
-			h.ServeHTTP(w, r.WithContext(ctx))
+		caller, no := g.admit(r)
+		if no != nil {
+			g.refuse(w, r, no)
+			return
 		}
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, caller), maxStream)
+		defer cancel()
+		h.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// refusal is why a request is not let in.
+type refusal struct {
+	kind   edge.Kind
+	need   Scope
+	code   string // of RFC 6750, section 3.1; "" where nothing was shown
+	detail string
+}
+
+// admit names the token that lets a request in, or says why none does.
+func (g *Guard) admit(r *http.Request) (caller string, no *refusal) {
+	need := needed(r)
+	presented, by := credentials(r)
+	t, known := g.tokens.now().find(presented)
+	switch {
+	case by == "":
+		return "", &refusal{edge.Unauthenticated, need, "", fmt.Sprintf("a token is needed, with the scope %s: Authorization: Bearer TOKEN", need)}
+	case by == basic && need > Read:
+		return "", &refusal{edge.Unauthenticated, need, "invalid_token", "Basic opens what takes read alone: a browser sends it by itself, for any site's page. This takes Authorization: Bearer TOKEN"}
+	case !known:
+		return "", &refusal{edge.Unauthenticated, need, "invalid_token", "the token is none of the token file's"}
+	case t.scope < need:
+		return "", &refusal{edge.InsufficientScope, need, "insufficient_scope", fmt.Sprintf("the token %s has the scope %s; this takes %s", t.name, t.scope, need)}
+	}
+	return t.name, nil
 }
 
 // healthCheck says whether a request is one of the two that a supervisor makes, who has no token. Only the very path counts:
@@ -91,11 +108,6 @@ func needed(r *http.Request) Scope {
 	}
 }
 
-// safe says whether a method changes nothing (RFC 9110, section 9.2.1).
-func safe(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
-}
-
 // The schemes in which a token comes: RFC 6750's, and RFC 7617's, whose password it is, under any name. A browser has a form for the
 // second and sends it with all that a page asks for, EventSource included. A token in a URL would be in logs and histories: it is
 // not looked for there.
@@ -116,19 +128,19 @@ func credentials(r *http.Request) (presented, by string) {
 	return "", ""
 }
 
-// refuse answers with a problem and with what would be taken (RFC 6750, section 3). code is that document's, "" where nothing was shown.
-func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, k edge.Kind, need Scope, code, format string, args ...any) {
+// refuse answers with a problem and with what would be taken (RFC 6750, section 3).
+func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
 	id := edge.Begin(w)
-	challenge := fmt.Sprintf(`%s realm=%q, scope=%q`, bearer, realm, need)
-	if code != "" {
-		challenge += fmt.Sprintf(", error=%q", code)
+	challenge := fmt.Sprintf(`%s realm=%q, scope=%q`, bearer, realm, no.need)
+	if no.code != "" {
+		challenge += fmt.Sprintf(", error=%q", no.code)
 	}
 	w.Header().Add("WWW-Authenticate", challenge)
-	if k.Status == http.StatusUnauthorized && safe(r.Method) {
+	if no.kind.Status == http.StatusUnauthorized && no.need == Read {
 		w.Header().Add("WWW-Authenticate", fmt.Sprintf(`%s realm=%q, charset="UTF-8"`, basic, realm))
 	}
-	g.log.Debug("request refused", "request_id", id, "method", r.Method, "path", r.URL.Path, "status", k.Status)
-	edge.Refuse(w, k, k.Document(fmt.Sprintf(format, args...), id))
+	g.log.Debug("request refused", "request_id", id, "method", r.Method, "path", r.URL.Path, "status", no.kind.Status)
+	edge.Refuse(w, no.kind, no.kind.Document(no.detail, id))
 }
 
 const realm = "foodpipeline"

@@ -204,7 +204,7 @@ func TestARefusalSaysWhatWouldBeTaken(t *testing.T) {
 	}
 }
 
-func TestATokenComesAsBearerOrToLookAsThePasswordOfBasic(t *testing.T) {
+func TestATokenComesAsBearerOrToReadAsThePasswordOfBasic(t *testing.T) {
 	t.Parallel()
 	h := build(t)
 	token := h.tokens[Admin]
@@ -226,6 +226,9 @@ func TestATokenComesAsBearerOrToLookAsThePasswordOfBasic(t *testing.T) {
 		if got := h.ask(method, "/", basicOf(t, "", token)).code; got != want {
 			t.Errorf("%s by Basic, which a browser sends for any site, is answered %d, want %d", method, got, want)
 		}
+	}
+	if got := h.ask(http.MethodGet, "/debug/pprof/profile", basicOf(t, "", token)).code; got != 401 {
+		t.Errorf("a profile by Basic is answered %d", got)
 	}
 }
 
