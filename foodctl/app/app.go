@@ -30,6 +30,7 @@ type cli struct {
 	Topics    topicsCmd    `cmd:"" help:"Make the events' topic, or check the one that is there."`
 	Contracts contractsCmd `cmd:"" help:"Check the events' schemas and the topic's AsyncAPI against the code, or write them."`
 	Certs     certsCmd     `cmd:"" help:"Make a private authority, and certificates for servers and clients."`
+	Token     tokenCmd     `cmd:"" help:"Make a token for the HTTP endpoints of the programs."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 
 	NaivePublisher naivePublisherCmd `cmd:"" hidden:"" help:"Publish the outbox as one writes it first; for demo naive alone."`

@@ -12,11 +12,15 @@ import (
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 type consoleCmd struct {
-	systemFlags `embed:""`
+	systemFlags      `embed:""`
+	auth.Flags       `embed:""`
+	auth.ClientFlags `embed:""`
 
 	Listen     string   `help:"Address of the page (${default})." env:"CONSOLE_LISTEN" default:"127.0.0.1:7480" placeholder:"HOST:PORT"`
 	Slot       string   `help:"The relay's replication slot (${default})." env:"RELAY_SLOT" default:"food_orders" placeholder:"NAME"`
@@ -41,22 +45,31 @@ func (c *consoleCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	guard, err := c.Guard(log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
+	client, err := c.Client(log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
+	defer client.CloseIdleConnections()
 	cfg := console.Config{
 		OrdersURL: orders, ReadModelURL: readModel, Brokers: broker.Seeds(c.Brokers), Security: c.Security, Topic: c.Topic, Slot: c.Slot,
-		Relays: named(c.Relays), Projectors: named(c.Projectors), Log: log,
+		Relays: named(c.ClientFlags, c.Relays), Projectors: named(c.ClientFlags, c.Projectors), Asker: status.Asker{HTTP: client}, Log: log,
 	}
 	if c.API != "" {
-		cfg.API = "http://" + c.API
+		cfg.API = c.URL(c.API)
 	}
 	listener, err := ops.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
-	page, err := openPage(ctx, cfg, listener)
+	page, err := openPage(ctx, cfg, listener, guard)
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, "the page is at http://%s\n", listener.Addr()); err != nil {
+	if _, err := fmt.Fprintf(out, "the page is at %s\n", page.URL); err != nil {
 		return err
 	}
 	select {
@@ -67,11 +80,11 @@ func (c *consoleCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) e
 }
 
 // named are programs by their addresses, or by the names that stand before those.
-func named(addresses []string) []console.Program {
+func named(asking auth.ClientFlags, addresses []string) []console.Program {
 	programs := make([]console.Program, len(addresses))
 	for i, a := range addresses {
 		name, address := nameOf(a)
-		programs[i] = console.Program{Name: name, URL: "http://" + address}
+		programs[i] = console.Program{Name: name, URL: asking.URL(address)}
 	}
 	return programs
 }
@@ -95,13 +108,13 @@ type page struct {
 }
 
 // openPage serves a console on the listener, which it closes. The caller must close it.
-func openPage(ctx context.Context, cfg console.Config, listener net.Listener) (*page, error) {
+func openPage(ctx context.Context, cfg console.Config, listener net.Listener, guard *auth.Guard) (*page, error) {
 	c, err := console.Open(ctx, cfg)
 	if err != nil {
 		_ = listener.Close()
 		return nil, err
 	}
-	p := &page{URL: "http://" + listener.Addr().String(), done: make(chan struct{})}
+	p := &page{URL: guard.URL(listener.Addr()), done: make(chan struct{})}
 	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx)) // it shows what is on its way until it is closed
 	p.running.Go(func() {
 		defer c.Close()
@@ -109,7 +122,7 @@ func openPage(ctx context.Context, cfg console.Config, listener net.Listener) (*
 	})
 	p.running.Go(func() {
 		defer close(p.done)
-		p.err = ops.ServeOn(ctx, listener, c.Handler(ops.Registry()))
+		p.err = ops.ServeOn(ctx, listener, guard, c.Handler(ops.Registry()))
 	})
 	return p, nil
 }

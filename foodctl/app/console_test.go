@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 )
 
 func TestUpIsBrokenFromItsPageAndThePageSeesIt(t *testing.T) {
@@ -115,7 +116,7 @@ func TestAPageThatCannotBeServedEndsWhatIsDoneMeanwhile(t *testing.T) {
 	}
 	nowhere := "postgres://127.0.0.1:1/nothing"
 	cfg := console.Config{OrdersURL: nowhere, ReadModelURL: nowhere, Brokers: []string{"127.0.0.1:1"}, Topic: "none", Log: slog.New(slog.DiscardHandler)}
-	page, err := openPage(t.Context(), cfg, broken{listener})
+	page, err := openPage(t.Context(), cfg, broken{listener}, new(auth.Guard))
 	if err != nil {
 		t.Fatal(err)
 	}

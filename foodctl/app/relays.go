@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 )
 
 // roleMetric is 1 with the role that a relay has, as its label role.
@@ -13,16 +16,19 @@ const roleMetric = "relay_role"
 
 // relays follows which relay publishes, by what they say of themselves.
 type relays struct {
+	asker  status.Asker
 	names  []string
 	urls   []string
 	active string // "" while none does
 	last   string // who was active last
 	asked  bool   // at least once
+
+	refused string // what one said that wants another token
 }
 
-func newRelays(addresses []string) *relays {
-	r := &relays{}
-	for _, p := range named(addresses) {
+func newRelays(asker status.Asker, programs []console.Program) *relays {
+	r := &relays{asker: asker}
+	for _, p := range programs {
 		r.names, r.urls = append(r.names, p.Name), append(r.urls, p.URL)
 	}
 	return r
@@ -38,13 +44,23 @@ func relaysOf(programs []*stack.Program) *relays {
 
 // look asks them, and returns what is new, "" if nothing is.
 func (r *relays) look(ctx context.Context) string {
-	active := ""
+	active, refused := "", ""
 	for i, url := range r.urls {
-		m, err := status.Scrape(ctx, url)
+		m, err := r.asker.Scrape(ctx, url)
+		if _, is := errors.AsType[auth.Refusal](err); is {
+			refused = err.Error()
+		}
 		// Two say it for a moment when one wakes that was paused. It is not the one that was found publishing since.
 		if err == nil && m.Is(roleMetric, "role", "active") && (active == "" || r.names[i] == r.active) {
 			active = r.names[i]
 		}
+	}
+	told := refused == r.refused
+	switch r.refused = refused; {
+	case refused != "" && told:
+		return ""
+	case refused != "": // it may be the one that publishes
+		return refused
 	}
 	first := !r.asked
 	if ctx.Err() != nil || active == r.active && !first {

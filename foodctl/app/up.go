@@ -15,6 +15,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
@@ -97,7 +98,7 @@ func (c *upCmd) page(ctx context.Context, s *session, token string, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	return openPage(ctx, cfg, listener)
+	return openPage(ctx, cfg, listener, new(auth.Guard))
 }
 
 func listed(programs []*stack.Program) []console.Program {

@@ -3,15 +3,19 @@ package app
 import (
 	"context"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/broker"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/console"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/status"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 type watchCmd struct {
-	systemFlags `embed:""`
+	systemFlags      `embed:""`
+	auth.ClientFlags `embed:""`
 
 	Relays     []string      `help:"Where the relays listen: it then says which of them publishes." env:"FOODCTL_RELAYS_AT" placeholder:"[NAME=]HOST:PORT,..."`
 	Projectors []string      `help:"Where the projectors listen: it then shows how long an event takes from end to end." env:"FOODCTL_PROJECTORS_AT" placeholder:"HOST:PORT,..."`
@@ -26,11 +30,17 @@ where it is, and not by what the programs say of themselves. It only reads, and 
 }
 
 // Run watches until ctx ends or the time is over.
-func (c *watchCmd) Run(ctx context.Context, out io.Writer) error {
+func (c *watchCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) error {
 	orders, readModel, err := c.databases(ctx)
 	if err != nil {
 		return err
 	}
+	client, err := c.Client(log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
+	defer client.CloseIdleConnections()
+	asker := status.Asker{HTTP: client}
 	if c.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.For)
@@ -38,7 +48,7 @@ func (c *watchCmd) Run(ctx context.Context, out io.Writer) error {
 	}
 	collector, err := status.Open(ctx, status.Config{
 		OrdersURL: orders, ReadModelURL: readModel, Brokers: broker.Seeds(c.Brokers), Security: c.Security,
-		Topic: c.Topic, Projectors: urlsOf(named(c.Projectors)),
+		Topic: c.Topic, Asker: asker, Projectors: urlsOf(named(c.ClientFlags, c.Projectors)),
 	})
 	if err != nil {
 		return err
@@ -50,16 +60,16 @@ func (c *watchCmd) Run(ctx context.Context, out io.Writer) error {
 		collector.Run(ctx)
 	}()
 	screen := status.NewScreen(out, status.StyleOf(out, c.JSON))
-	c.show(ctx, collector, screen)
+	c.show(ctx, collector, newRelays(asker, named(c.ClientFlags, c.Relays)), screen)
 	<-tailing
 	screen.End()
 	return nil
 }
 
-func (c *watchCmd) show(ctx context.Context, collector *status.Collector, screen *status.Screen) {
+func (c *watchCmd) show(ctx context.Context, collector *status.Collector, relays *relays, screen *status.Screen) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	relays, trouble := newRelays(c.Relays), ""
+	trouble := ""
 	for ready := false; ; {
 		counts, err := collector.Read(ctx)
 		switch {

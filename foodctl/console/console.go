@@ -33,6 +33,7 @@ type Config struct {
 	Topic, Slot             string
 	API                     string // URL of orderservice; "": not asked
 	Relays, Projectors      []Program
+	Asker                   status.Asker // of all of these
 
 	Breaker Breaker  // breaks things for the page; nil: nothing can be broken from it
 	Targets []string // what it can break, by name
@@ -79,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (c *Console, err error) {
 	}
 	c.collector, err = status.Open(ctx, status.Config{
 		OrdersURL: cfg.OrdersURL, ReadModelURL: cfg.ReadModelURL, Brokers: cfg.Brokers, Security: cfg.Security, Topic: cfg.Topic,
-		Projectors: projectors, Observers: []status.Observer{c.audit, c.arrivals},
+		Asker: cfg.Asker, Projectors: projectors, Observers: []status.Observer{c.audit, c.arrivals},
 	})
 	if err != nil {
 		return c, err

@@ -115,8 +115,11 @@ func (c *Console) ask(ctx context.Context) (a asked) {
 	ask(func() (err error) { a.slot, a.log, err = c.readSlot(ctx); return err })
 	ask(func() (err error) { a.members, err = c.readMembers(ctx); return err })
 	ask(func() (err error) { a.orders, err = c.readNewest(ctx); return err })
-	ask(func() error { a.relays, a.reread = c.looker.relays.look(ctx, c.cfg.Relays); return nil })
-	ask(func() error { a.api = c.cfg.API != "" && status.Ready(ctx, c.cfg.API); return nil })
+	ask(func() (err error) {
+		a.relays, a.reread, err = c.looker.relays.look(ctx, c.cfg.Asker, c.cfg.Relays)
+		return err
+	})
+	ask(func() error { a.api = c.cfg.API != "" && c.cfg.Asker.Ready(ctx, c.cfg.API); return nil })
 	ask(func() error {
 		err := c.client.Ping(ctx)
 		if a.broker = err == nil; err != nil {

@@ -87,6 +87,19 @@ func TestAStreamBeginsWithWhatTheChartNeeds(t *testing.T) {
 	}
 }
 
+func TestAStreamThatIsOnlyAskedAboutIsNotBegun(t *testing.T) {
+	t.Parallel()
+	c, server := bare(t, Config{})
+	for range 2 { // the second would wait for the first on its connection
+		if got := do(t, http.MethodHead, server.URL+"/events", "", nil); got.code != http.StatusOK || got.header.Get("Content-Type") != "text/event-stream" {
+			t.Errorf("answered %d %v", got.code, got.header)
+		}
+	}
+	if c.hub.watched() {
+		t.Error("a stream is left")
+	}
+}
+
 func TestStreamsEndWithTheConsole(t *testing.T) {
 	t.Parallel()
 	c, server := bare(t, Config{})

@@ -10,7 +10,7 @@ import (
 var withheld = []string{
 	"DATABASE_URL", "TEST_DATABASE_URL", "ORDERS_DATABASE_URL", "READMODEL_DATABASE_URL", "PGPASSWORD", "DATABASE_PASSWORD_FILE",
 	"TOPIC", "MEMBERS", "GENERATE", "RATE", "ORDERS", "RUN", "SEED", "WRITERS", "CANCEL_RATE", "REFUND_RATE", "FAILURE_RATE",
-	"LOG_FORMAT",
+	"LOG_FORMAT", "TOKEN_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "BEARER_TOKEN_FILE", "HTTP_CA_FILE",
 }
 
 // withheldPrefixes are the same for variables that name their program.

@@ -13,7 +13,7 @@ func TestChildrenInheritNoFlagOfAProgram(t *testing.T) {
 	t.Parallel()
 	twin := regexp.MustCompile(`(?:env:|"listen_env": )"([A-Z_]+)"`)
 	found := 0
-	for _, dir := range []string{"orderservice/app", "relay/app", "projector/app", "foodctl/app", "internal/ops", "internal/kafka"} {
+	for _, dir := range []string{"orderservice/app", "relay/app", "projector/app", "foodctl/app", "internal/ops", "internal/auth", "internal/kafka"} {
 		files, err := filepath.Glob(filepath.Join("..", "..", dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

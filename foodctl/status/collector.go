@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/readonly"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 )
 
@@ -49,6 +50,7 @@ type Config struct {
 	Brokers      []string
 	Security     kafka.Security
 	Topic        string
+	Asker        Asker      // of the projectors
 	Projectors   []string   // URLs of their metrics
 	Observers    []Observer // of what is read in the topic
 }
@@ -58,10 +60,12 @@ type Collector struct {
 	orders     *pgxpool.Pool
 	readModel  *pgxpool.Pool
 	tail       *Tail
+	asker      Asker
 	projectors []string
 
 	written written
 	latency []reading
+	refused error // what a projector said when it was asked last
 }
 
 // reading is the latencies that were counted up to a moment.
@@ -87,7 +91,7 @@ func Open(ctx context.Context, c Config) (*Collector, error) {
 		readModel.Close()
 		return nil, err
 	}
-	return &Collector{orders: orders, readModel: readModel, tail: tail, projectors: c.Projectors}, nil
+	return &Collector{orders: orders, readModel: readModel, tail: tail, asker: c.Asker, projectors: c.Projectors}, nil
 }
 
 // Run reads the topic until ctx is done.
@@ -115,11 +119,11 @@ func (c *Collector) Read(ctx context.Context) (Counts, error) {
 	_, errTopic := c.tail.Ready()
 	errWritten := c.written.read(ctx, c.orders, &n)
 	n.Pending = max(0, n.Written-n.Applied)
-	n.P50, n.P99 = c.readLatency(ctx)
+	errLatency := c.readLatency(ctx, &n)
 	if malformed > 0 {
-		return n, errors.Join(errApplied, errWritten, fmt.Errorf("%d records of the topic are no events of this system", malformed))
+		return n, errors.Join(errApplied, errWritten, errLatency, fmt.Errorf("%d records of the topic are no events of this system", malformed))
 	}
-	return n, errors.Join(errApplied, errTopic, errWritten)
+	return n, errors.Join(errApplied, errTopic, errWritten, errLatency)
 }
 
 // Ready says whether the topic has been read up to where it ended at the beginning: before, too few events count as
@@ -155,15 +159,21 @@ func (c *Collector) ForgetLatency() {
 // scrapeEvery is how often the projectors are asked for latencies: it costs them and us more than the rest.
 const scrapeEvery = 3 * time.Second
 
-// readLatency estimates the quantiles of what arrived within the window.
-func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
-	if n := len(c.latency); n > 1 && time.Since(c.latency[n-1].at) < scrapeEvery {
-		return c.quantiles(c.latency[n-1].h)
+// readLatency estimates the quantiles of what arrived within the window. One that is down has nothing to say; an error is a refusal.
+func (c *Collector) readLatency(ctx context.Context, n *Counts) error {
+	if last := len(c.latency) - 1; last > 0 && time.Since(c.latency[last].at) < scrapeEvery {
+		n.P50, n.P99 = c.quantiles(c.latency[last].h)
+		return c.refused
 	}
 	now := histogram{}
+	c.refused = nil
 	for _, url := range c.projectors {
-		if m, err := Scrape(ctx, url); err == nil { // one that is down has nothing to say
+		m, err := c.asker.Scrape(ctx, url)
+		if err == nil {
 			now.add(m[latencyMetric])
+		}
+		if _, is := errors.AsType[auth.Refusal](err); is {
+			c.refused = err
 		}
 	}
 	if len(c.latency) == 0 {
@@ -173,7 +183,8 @@ func (c *Collector) readLatency(ctx context.Context) (p50, p99 time.Duration) {
 	for len(c.latency) > 2 && time.Since(c.latency[1].at) >= window {
 		c.latency = c.latency[1:]
 	}
-	return c.quantiles(now)
+	n.P50, n.P99 = c.quantiles(now)
+	return c.refused
 }
 
 func (c *Collector) quantiles(now histogram) (p50, p99 time.Duration) {

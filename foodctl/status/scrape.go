@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 )
 
 // Metrics are what one program exposes at a moment, by name.
@@ -18,19 +21,37 @@ type Metrics map[string]*dto.MetricFamily
 // scrapeTimeout bounds the wait for a program that is stopped or busy.
 const scrapeTimeout = time.Second
 
-// Scrape reads the metrics of the program at the URL.
-func Scrape(ctx context.Context, url string) (Metrics, error) {
-	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+// Asker asks programs. The zero value shows no token and trusts no authority of one's own, as is right for children of foodctl.
+type Asker struct {
+	HTTP *http.Client // nil: the default one
+}
+
+// Scrape is what the zero Asker does.
+func Scrape(ctx context.Context, url string) (Metrics, error) { return Asker{}.Scrape(ctx, url) }
+
+// Ready is what the zero Asker does.
+func Ready(ctx context.Context, url string) bool { return Asker{}.Ready(ctx, url) }
+
+func (a Asker) get(ctx context.Context, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	return cmp.Or(a.HTTP, http.DefaultClient).Do(req)
+}
+
+// Scrape reads the metrics of the program at the URL. Its error is an auth.Refusal if the program wants another token.
+func (a Asker) Scrape(ctx context.Context, url string) (Metrics, error) {
+	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
+	defer cancel()
+	resp, err := a.get(ctx, url+"/metrics")
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if err := auth.Refused(resp); err != nil {
+		return nil, fmt.Errorf("%s/metrics: %w", url, err)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s/metrics: %s", url, resp.Status)
 	}
@@ -84,14 +105,10 @@ func (m Metrics) Is(name, label, value string) bool {
 }
 
 // Ready asks a program whether it does its work.
-func Ready(ctx context.Context, url string) bool {
+func (a Asker) Ready(ctx context.Context, url string) bool {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := a.get(ctx, url+"/readyz")
 	if err != nil {
 		return false
 	}

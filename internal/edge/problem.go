@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // Kind is a type of problem. Its name is the last part of its type URI and never changes.
@@ -25,6 +26,12 @@ func Lasting(name string, status int, title, remedy string) Kind {
 func Passing(name string, status int, title, remedy string) Kind {
 	return Kind{Name: name, Status: status, Title: title, Remedy: remedy, Retry: true}
 }
+
+// The problems of who may ask, which package auth finds before an API sees the request.
+var (
+	Unauthenticated   = Lasting("unauthenticated", http.StatusUnauthorized, "No valid token", "Send Authorization: Bearer TOKEN, with a token of the program's --token-file. Who runs the program gives one out: foodctl token.")
+	InsufficientScope = Lasting("insufficient-scope", http.StatusForbidden, "The token does not allow it", "Use a token with the scope that the detail names. Who runs the program gives one out: foodctl token.")
+)
 
 // Document is a problem as RFC 9457 section 3 has it, without what an API adds. The tags are for an API's OpenAPI document.
 type Document struct {
@@ -55,8 +62,9 @@ func Refuse(w http.ResponseWriter, k Kind, document any) {
 	Send(w, k.Status, &body)
 }
 
-// Explain serves what a problem's type URI leads to, GET /problems/{kind}.
+// Explain serves what a problem's type URI leads to, GET /problems/{kind}: an API's own kinds, and those of this package.
 func Explain(kinds []Kind) http.HandlerFunc {
+	kinds = append(slices.Clone(kinds), Unauthenticated, InsufficientScope)
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		for _, k := range kinds {

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +15,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
-// drain is how long requests that are under way may take after the context of Serve has ended.
+// drain is how long requests that are under way may take after the context of ServeOn has ended.
 const drain = 10 * time.Second
 
 // Handler serves Public and, under /debug/pprof/, the profiles. It is meant for an address that outsiders cannot reach.
@@ -32,7 +36,8 @@ func Handler(reg *prometheus.Registry, h *Health) http.Handler {
 }
 
 // Public serves /livez (the process answers), /readyz (every part of h is ready, else 503 with the reasons; with
-// ?verbose all parts), /metrics and /version: what may share a listener with an API.
+// ?verbose all parts), /metrics, /version and, for where there is no API, the problems of who may ask: what may share a listener
+// with one.
 func Public(reg *prometheus.Registry, h *Health) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
@@ -48,6 +53,7 @@ func Public(reg *prometheus.Registry, h *Health) http.Handler {
 	})
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, Version()+"\n") })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.HandleFunc("GET /problems/{kind}", edge.Explain(nil))
 	return mux
 }
 
@@ -56,16 +62,6 @@ func text(w http.ResponseWriter, code int, body string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	_, _ = io.WriteString(w, body) // the reader went away: nothing is left to be done for it
-}
-
-// Serve listens at addr and answers with h until ctx ends; then it takes no new request, lets those under way finish for
-// up to 10 s, and returns nil. It returns an error if it cannot listen, or if requests had to be cut off.
-func Serve(ctx context.Context, addr string, h http.Handler) error {
-	listener, err := Listen(ctx, addr)
-	if err != nil {
-		return err
-	}
-	return ServeOn(ctx, listener, h)
 }
 
 // Listen opens a TCP address. Its error names the port and the flag to change.
@@ -84,8 +80,11 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// ServeOn is Serve on a listener, which it closes.
-func ServeOn(ctx context.Context, listener net.Listener, h http.Handler) error {
+// ServeOn answers on a listener with h, to whom the guard lets in, until ctx ends; then it takes no new request, lets those under way
+// finish for up to 10 s, and returns nil. It returns an error if requests had to be cut off. It closes the listener.
+//
+// It is the only place in which a program serves, so that nothing is served without its guard.
+func ServeOn(ctx context.Context, listener net.Listener, guard *auth.Guard, h http.Handler) error {
 	// Every time limit that net/http has is set: a client that sends or reads slowly holds a connection, not the program.
 	server := &http.Server{
 		Handler:           h,
@@ -95,8 +94,10 @@ func ServeOn(ctx context.Context, listener net.Listener, h http.Handler) error {
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}
+	guard.Protect(server)
+	guard.Announce(listener.Addr())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- serve(server, listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
@@ -114,6 +115,13 @@ func ServeOn(ctx context.Context, listener net.Listener, h http.Handler) error {
 	return err
 }
 
+func serve(server *http.Server, listener net.Listener) error {
+	if server.TLSConfig == nil {
+		return server.Serve(listener)
+	}
+	return server.ServeTLS(listener, "", "")
+}
+
 // Local returns where on this machine to reach a program that listens at addr: without a host, or with the host that means
 // all, on the loopback.
 func Local(addr string) (string, error) {
@@ -127,9 +135,15 @@ func Local(addr string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+// Probe is a kong command: it asks a program on this machine how it is.
+type Probe struct {
+	Probe   string `arg:"" optional:"" default:"ready" enum:"live,ready" help:"live or ready (${default})."`
+	TLSCert string `name:"tls-cert" help:"The program's certificate, if it has one: it is then asked over TLS." env:"TLS_CERT_FILE" placeholder:"FILE"`
+}
+
 // Healthcheck asks a program that listens at addr whether it is "live" or "ready", and returns nil if it is. An addr
-// without a host, or with the host that means all, is asked on the loopback.
-func Healthcheck(ctx context.Context, addr, probe string) error {
+// without a host, or with the host that means all, is asked on the loopback. With a certificate, which is not read, it asks over TLS.
+func Healthcheck(ctx context.Context, addr, probe, certificate string) error {
 	if probe != "live" && probe != "ready" {
 		return fmt.Errorf("health check %q: want live or ready", probe)
 	}
@@ -139,11 +153,18 @@ func Healthcheck(ctx context.Context, addr, probe string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local+"/"+probe+"z", nil)
+	scheme, transport := "http", &http.Transport{DisableKeepAlives: true} // no proxy from the environment, nothing left open
+	if certificate != "" {
+		scheme = "https"
+		// Not verified: it is for the name by which others reach the program, and this asks by its own address. No secret is sent, and
+		// whoever could answer in the program's place on its own host could as well say that it is fine.
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+local+"/"+probe+"z", nil)
 	if err != nil {
 		return fmt.Errorf("health check of %s: %w", addr, err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy from the environment, nothing left open
+	client := http.Client{Transport: transport}
 	answer, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("health check of %s: nothing answers: is the program running, and is --listen the same? %w", addr, err)

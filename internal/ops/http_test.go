@@ -2,13 +2,21 @@ package ops
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 )
 
 func get(t *testing.T, h http.Handler, target string) (int, string) {
@@ -69,7 +77,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	served, answered := make(chan error, 1), make(chan string, 1)
 	go func() {
-		served <- ServeOn(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		served <- ServeOn(ctx, listener, new(auth.Guard), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			close(arrived)
 			<-release
 			_, _ = io.WriteString(w, "whole")
@@ -106,7 +114,7 @@ func TestTakenPortIsNamedWithTheFlag(t *testing.T) {
 	}
 	defer holder.Close()
 	_, port, _ := net.SplitHostPort(holder.Addr().String())
-	err = Serve(t.Context(), holder.Addr().String(), http.NotFoundHandler())
+	_, err = Listen(t.Context(), holder.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "port "+port+" is taken") || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("got %v, want the port and the flag", err)
 	}
@@ -122,25 +130,89 @@ func TestHealthcheckTellsReadyFromNot(t *testing.T) {
 	health := NewHealth("database")
 	server := httptest.NewServer(Handler(Registry(), health))
 	addr := server.Listener.Addr().String()
-	if err := Healthcheck(t.Context(), addr, "live"); err != nil {
+	if err := Healthcheck(t.Context(), addr, "live", ""); err != nil {
 		t.Errorf("live: %v", err)
 	}
-	if err := Healthcheck(t.Context(), addr, "ready"); err == nil || !strings.Contains(err.Error(), "database") {
+	if err := Healthcheck(t.Context(), addr, "ready", ""); err == nil || !strings.Contains(err.Error(), "database") {
 		t.Errorf("ready: got %v, want the part that is not", err)
 	}
 	health.Set("database", nil)
 	_, port, _ := net.SplitHostPort(addr)
 	for _, a := range []string{addr, ":" + port, "0.0.0.0:" + port} {
-		if err := Healthcheck(t.Context(), a, "ready"); err != nil {
+		if err := Healthcheck(t.Context(), a, "ready", ""); err != nil {
 			t.Errorf("ready at %s: %v", a, err)
 		}
 	}
 	server.Close()
-	if err := Healthcheck(t.Context(), addr, "live"); err == nil || !strings.Contains(err.Error(), "nothing answers") {
+	if err := Healthcheck(t.Context(), addr, "live", ""); err == nil || !strings.Contains(err.Error(), "nothing answers") {
 		t.Errorf("closed: got %v, want that nothing answers", err)
 	}
-	if Healthcheck(t.Context(), addr, "well") == nil || Healthcheck(t.Context(), "7481", "live") == nil {
+	if Healthcheck(t.Context(), addr, "well", "") == nil || Healthcheck(t.Context(), "7481", "live", "") == nil {
 		t.Error("a malformed probe or address passes")
+	}
+}
+
+// certificate writes what httptest has into files.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, block := range map[string]*pem.Block{
+		"crt": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: pkcs8},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "crt"), filepath.Join(dir, "key")
+}
+
+func TestWhatIsServedIsBehindTheGuard(t *testing.T) {
+	t.Parallel()
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := certificate(t)
+	guard, err := auth.Flags{TokenFile: tokens, TLSCert: cert, TLSKey: key}.Guard(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	health := NewHealth("all")
+	health.Set("all", nil)
+	go func() { served <- ServeOn(ctx, listener, guard, Handler(Registry(), health)) }()
+	addr := listener.Addr().String()
+	if err := Healthcheck(t.Context(), addr, "ready", cert); err != nil {
+		t.Errorf("a health check over TLS, without a token: %v", err)
+	}
+	if err := Healthcheck(t.Context(), addr, "ready", ""); err == nil || !strings.Contains(err.Error(), "HTTP request to an HTTPS server") {
+		t.Errorf("a health check that knows nothing of TLS: %v", err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	answer, err := client.Get("https://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("metrics without a token are answered %d", answer.StatusCode)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

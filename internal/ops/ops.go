@@ -11,12 +11,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 )
 
 // Flags are the kong flags of a program that listens. Its variable and default address come from the program: pass
 // kong.Vars{"listen_env": "RELAY_LISTEN", "listen": "127.0.0.1:7482"} as an option of kong.New.
 type Flags struct {
-	LogFlags `embed:""`
+	LogFlags   `embed:""`
+	auth.Flags `embed:""`
 
 	Listen string `help:"Address to listen at, for health and metrics at least (${default})." env:"${listen_env}" default:"${listen}" placeholder:"HOST:PORT"`
 }

@@ -40,7 +40,7 @@ var methods = map[string]int{
 func source(t *testing.T) (calls []call) {
 	t.Helper()
 	files := token.NewFileSet()
-	for _, dir := range []string{"orderservice", "relay", "projector", "foodctl", "internal/ops"} {
+	for _, dir := range []string{"orderservice", "relay", "projector", "foodctl", "internal/auth", "internal/ops"} {
 		program := dir
 		if strings.HasPrefix(dir, "internal") {
 			program = ""

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ctx, stop := ops.Signals(ctx)
 	defer stop()
 	if parsed.Command() == "healthcheck <probe>" || parsed.Command() == "healthcheck" {
-		return ops.Healthcheck(ctx, flags.Listen, flags.Healthcheck.Probe)
+		return ops.Healthcheck(ctx, flags.Listen, flags.Healthcheck.Probe, flags.TLSCert)
 	}
 	log := flags.Log("orderservice", stderr)
 	return ops.Ended(log, serve(ctx, flags, log))
@@ -52,6 +52,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	if err := flags.Run.checkRetention(); err != nil {
 		return err
+	}
+	guard, err := flags.Guard(log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
 	}
 	pool, err := flags.Run.pool(ctx)
 	if err != nil {
@@ -70,7 +74,7 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	log.Info("started", "build", ops.Version(), "listen", listener.Addr().String(), "database", ops.Redact(flags.Run.DatabaseURL))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return ops.ServeOn(ctx, listener, handler(flags.Run, pool, orders, log, registry, health))
+		return ops.ServeOn(ctx, listener, guard, handler(flags.Run, pool, orders, log, registry, health))
 	})
 	ready := make(chan struct{})
 	group.Go(func() error { return watch(ctx, pool, health, log, ready) })

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command.Command() {
 	case "healthcheck", "healthcheck <probe>":
-		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe)
+		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe.Probe, c.Healthcheck.TLSCert)
 	case "letters list":
 		return c.Letters.List.run(ctx, stdout)
 	case "letters show <order|partition:offset>":
@@ -87,6 +87,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // run serves and consumes until ctx ends. A failure of the one ends the other.
 func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	limitMemory(c.memory())
+	guard, err := c.Guard(log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
 	listener, err := ops.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -112,7 +116,7 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	served, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	g.Go(func() error { return ops.ServeOn(served, listener, ops.Handler(registry, health)) })
+	g.Go(func() error { return ops.ServeOn(served, listener, guard, ops.Handler(registry, health)) })
 	g.Go(func() error {
 		c.keepFormer(ctx, pool, database, log)
 		return nil

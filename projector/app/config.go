@@ -80,6 +80,7 @@ func process() string {
 }
 
 type healthcheckCommand struct {
+	ops.Probe `embed:""`
+
 	Listen string `help:"Where the projector listens (${default})." env:"${listen_env}" default:"${listen}" placeholder:"HOST:PORT"`
-	Probe  string `arg:"" optional:"" help:"live or ready (${default})." enum:"live,ready" default:"ready"`
 }

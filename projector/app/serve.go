@@ -43,6 +43,10 @@ func (c *serveCommand) Validate() error {
 
 // run serves until ctx ends, then lets requests under way finish; streams and waiting end at once.
 func (c *serveCommand) run(ctx context.Context, log *slog.Logger) error {
+	guard, err := c.Guard(log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
 	listener, err := ops.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -69,7 +73,7 @@ func (c *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return api.Run(ctx) })
-	g.Go(func() error { return ops.ServeOn(ctx, listener, withOps(api, registry, health)) })
+	g.Go(func() error { return ops.ServeOn(ctx, listener, guard, withOps(api, registry, health)) })
 	g.Go(func() error {
 		watch(ctx, pool, health, log)
 		return nil

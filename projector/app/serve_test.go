@@ -33,7 +33,7 @@ func TestServeAnswersUntilItIsStopped(t *testing.T) {
 	}()
 	becomes := func(ready bool) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); (ops.Healthcheck(ctx, listen, "ready") == nil) != ready; {
+		for deadline := time.Now().Add(time.Minute); (ops.Healthcheck(ctx, listen, "ready", "") == nil) != ready; {
 			if time.Now().After(deadline) {
 				t.Fatalf("after a minute not ready=%v: %s", ready, log)
 			}

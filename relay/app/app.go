@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/publish"
@@ -73,8 +74,9 @@ type commands struct {
 }
 
 type healthcheck struct {
+	ops.Probe `embed:""`
+
 	Listen string `help:"Address that the relay listens at." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
-	Probe  string `arg:"" optional:"" default:"ready" enum:"live,ready" help:"live or ready (${default})."`
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command.Command() {
 	case "healthcheck", "healthcheck <probe>":
-		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe)
+		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe.Probe, cli.Healthcheck.TLSCert)
 	case "recover":
 		if cli.Recover.DryRun {
 			return once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.rehearse(intake, stdout)) })
@@ -117,7 +119,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return ops.Ended(log, err)
 		}
-		return ops.Ended(log, exitCode(r.serve(ctx, intake, cli.Run.Listen)))
+		guard, err := cli.Run.Access.Guard(log)
+		if err != nil {
+			return ops.Ended(log, &ops.ExitError{Code: 2, Err: err})
+		}
+		return ops.Ended(log, exitCode(r.serve(ctx, intake, cli.Run.Listen, guard)))
 	}
 }
 
@@ -183,7 +189,7 @@ func exitCode(err error) error {
 }
 
 // serve publishes until intake ends, and serves health and metrics meanwhile.
-func (r *relay) serve(ctx, intake context.Context, addr string) error {
+func (r *relay) serve(ctx, intake context.Context, addr string, guard *auth.Guard) error {
 	listener, err := ops.Listen(intake, addr)
 	if err != nil {
 		return err
@@ -192,7 +198,7 @@ func (r *relay) serve(ctx, intake context.Context, addr string) error {
 		"slot", r.config.Slot, "database", ops.Redact(r.config.DatabaseURL))
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(ctx)
-	group.Go(func() error { return ops.ServeOn(serving, listener, ops.Handler(r.registry, r.health)) })
+	group.Go(func() error { return ops.ServeOn(serving, listener, guard, ops.Handler(r.registry, r.health)) })
 	if r.spans != nil {
 		group.Go(func() error { r.spans.Run(serving); return nil })
 	}

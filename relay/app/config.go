@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/kafka"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
@@ -55,6 +56,7 @@ type runCommand struct {
 	config      `embed:""`
 	spans.Flags `embed:""`
 
+	Access   auth.Flags        `embed:""`
 	Listen   string            `help:"Address of health, metrics and profiles (${default})." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
 	Spacing  time.Duration     `help:"Least time between two Kafka transactions that are not full (${default}). On a small host, 200ms: fewer transactions take less CPU, the brokers' too, and an event of a steady stream takes that much longer; above 500ms it has no effect." env:"RELAY_SPACING" default:"0s" placeholder:"DURATION"`
 	OpenGate []checkpoint.Gate `name:"open-gate" help:"Go on, once, although this gate is closed; needs --reason. One of slot, ack, log, system, timeline, publication, cluster, topic, tail, canary." env:"RELAY_OPEN_GATE" placeholder:"GATE"`

@@ -3,6 +3,7 @@ package app
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
@@ -21,13 +23,15 @@ type relayStatus struct {
 	Role     string   `json:"role"` // starting, standby, paused or active; empty if it does not answer
 	NotReady []string `json:"not_ready,omitempty"`
 	Error    string   `json:"error,omitempty"` // why it does not answer
+
+	refused bool // it is there, and wants another token
 }
 
 // askWithin bounds a question to a relay.
 const askWithin = 2 * time.Second
 
 // askRelay asks a relay who it is. One that does not answer is no error: it may run elsewhere, or nowhere.
-func askRelay(ctx context.Context, address string) relayStatus {
+func (c *statusCommand) askRelay(ctx context.Context, client *http.Client, address string) relayStatus {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	s := relayStatus{Address: address}
@@ -36,12 +40,12 @@ func askRelay(ctx context.Context, address string) relayStatus {
 		s.Error = err.Error()
 		return s
 	}
-	err = get(ctx, "http://"+local+"/metrics", func(body io.Reader) (err error) {
+	err = get(ctx, client, c.URL(local)+"/metrics", func(body io.Reader) (err error) {
 		s.Role, err = roleIn(body)
 		return err
 	})
 	if err == nil {
-		err = get(ctx, "http://"+local+"/readyz?verbose", func(body io.Reader) error {
+		err = get(ctx, client, c.URL(local)+"/readyz?verbose", func(body io.Reader) error {
 			lines := bufio.NewScanner(body)
 			for lines.Scan() {
 				if reason, is := strings.CutPrefix(lines.Text(), "[-] "); is {
@@ -53,22 +57,25 @@ func askRelay(ctx context.Context, address string) relayStatus {
 	}
 	if err != nil {
 		s.Error = err.Error()
+		_, s.refused = errors.AsType[auth.Refusal](err)
 	}
 	return s
 }
 
 // get hands the body of an answer to read, whatever the status: /readyz explains itself in those that are no success.
-func get(ctx context.Context, url string, read func(io.Reader) error) error {
+func get(ctx context.Context, client *http.Client, url string, read func(io.Reader) error) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy from the environment, nothing left open
 	answer, err := client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
+	if err := auth.Refused(answer); err != nil {
+		return err
+	}
 	const most = 4 << 20
 	return read(io.LimitReader(answer.Body, most))
 }
@@ -92,6 +99,8 @@ func roleIn(body io.Reader) (string, error) {
 func (s status) write(w io.Writer) {
 	for _, r := range s.Relays {
 		switch {
+		case r.refused:
+			fmt.Fprintf(w, "relay       %s does not say: %s\n", r.Address, r.Error)
 		case r.Error != "":
 			fmt.Fprintf(w, "relay       %s does not answer\n", r.Address)
 		case r.NotReady != nil:

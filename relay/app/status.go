@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/outbox"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
@@ -17,7 +19,8 @@ import (
 
 // statusCommand is relay status.
 type statusCommand struct {
-	config `embed:""`
+	config           `embed:""`
+	auth.ClientFlags `embed:""`
 
 	Listen string   `help:"Address that a relay listens at, if --relay names none (${default})." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
 	Relays []string `name:"relay" help:"Addresses of the relays to ask. None need answer: the rest is seen in Postgres and Kafka." env:"RELAY_ADDRESSES" placeholder:"HOST:PORT,..."`
@@ -72,7 +75,12 @@ const rateOver = time.Second
 func (r *relay) report(ctx context.Context, c *statusCommand, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookFor, errors.New("no answer for too long"))
 	defer cancel()
-	now := r.see(ctx, c.addresses())
+	client, err := c.Client(r.log)
+	if err != nil {
+		return &ops.ExitError{Code: 2, Err: err}
+	}
+	defer client.CloseIdleConnections()
+	now := r.see(ctx, c, client)
 	if c.JSON {
 		e := json.NewEncoder(out)
 		e.SetEscapeHTML(false)
@@ -89,10 +97,10 @@ func (r *relay) report(ctx context.Context, c *statusCommand, out io.Writer) err
 	return nil
 }
 
-func (r *relay) see(ctx context.Context, addresses []string) status {
+func (r *relay) see(ctx context.Context, c *statusCommand, client *http.Client) status {
 	now := status{NotReady: []string{}}
-	for _, address := range addresses {
-		now.Relays = append(now.Relays, askRelay(ctx, address))
+	for _, address := range c.addresses() {
+		now.Relays = append(now.Relays, c.askRelay(ctx, client, address))
 	}
 	for _, relay := range now.Relays {
 		for _, reason := range relay.NotReady {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/relay/checkpoint"
@@ -40,7 +41,7 @@ func (s *system) serve() (address string) {
 	r, _ := s.start()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	served := make(chan error, 1)
-	go func() { served <- ops.ServeOn(ctx, listener, ops.Handler(r.registry, r.health)) }()
+	go func() { served <- ops.ServeOn(ctx, listener, new(auth.Guard), ops.Handler(r.registry, r.health)) }()
 	s.t.Cleanup(func() {
 		cancel()
 		if err := <-served; err != nil {
