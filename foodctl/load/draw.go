@@ -63,6 +63,22 @@ func (m Mix) drawer(menu []event.Line, flaws []Flaw) (*drawer, error) {
 	return &drawer{Mix: m, menu: menu, flaws: flaws}, nil
 }
 
+// Placements are so many sound requests of a mix that place orders.
+func Placements(m Mix, menu []event.Line, n int) ([]Request, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	d, err := m.drawer(menu, nil)
+	if err != nil {
+		return nil, err
+	}
+	requests := make([]Request, n)
+	for i := range requests {
+		requests[i] = Request{Kind: Place, Do: d.place(rand.New(rand.NewPCG(m.Seed, uint64(i))))}
+	}
+	return requests, nil
+}
+
 // draw is what the n-th request is to be. Which order it acts on, the answers so far decide.
 type draw struct {
 	r     *rand.Rand
