@@ -63,6 +63,7 @@ type Placed struct {
 	Orders    int64     `json:"orders"`
 	PerSecond float64   `json:"orders_per_second"`
 	Seconds   Quantiles `json:"seconds"` // an order
+	CPU       OrderCost `json:"cpu_seconds_per_million_orders"`
 }
 
 // HalfLoad is how the API is at half of the most that it has reached.

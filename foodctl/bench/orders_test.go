@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ func TestOrdersAreMeasuredBesidePgbenchAndChecked_I12(t *testing.T) {
 			if p.Orders == 0 || p.PerSecond != float64(p.Orders) || p.Seconds.P50 <= 0 || p.Seconds.P50 > p.Seconds.Max {
 				t.Errorf("%d writers, %s: %+v", l.Writers, name, p)
 			}
+		}
+		if l.Pgbench.CPU.Client == nil || l.Pgbench.CPU.Service != nil || (l.HTTP.CPU.Service == nil) != (runtime.GOOS != "linux") || l.Log.CPU.Postgres != nil {
+			t.Errorf("%d writers: CPU of what is not involved, or may be anywhere: %+v", l.Writers, l)
 		}
 		if l.LogRatio <= 0 || l.HTTPRatio <= 0 || l.LogMet != (l.LogRatio >= LogTarget) || l.HTTPMet != (l.HTTPRatio >= HTTPTarget) {
 			t.Errorf("%d writers: %+v", l.Writers, l)
@@ -207,7 +211,7 @@ func TestPgbenchIsCountedBehindTheLeadAlone(t *testing.T) {
 	if err != nil || len(all) != 5 {
 		t.Fatalf("%d transactions, %v", len(all), err)
 	}
-	want := sample{times: []time.Duration{300 * time.Millisecond, 2 * time.Millisecond}, over: 2 * time.Second}
+	want := sample{times: []time.Duration{300 * time.Millisecond, 2 * time.Millisecond}, over: 2 * time.Second, all: 5}
 	if diff := cmp.Diff(want, window(all, 2*time.Second), cmp.AllowUnexported(sample{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

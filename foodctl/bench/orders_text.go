@@ -10,13 +10,14 @@ import (
 func (r OrdersReport) Write(w io.Writer) error {
 	lines := []string{
 		r.Machine.String(), "pgbench " + r.Pgbench, "",
-		fmt.Sprintf("Orders placed, one event of some %d bytes each, by writers that wait for each answer. p50 and p99 in ms.", r.PayloadBytes), "",
+		fmt.Sprintf("Orders placed, one event of some %d bytes each, by writers that wait for each answer. p50 and p99 in ms,", r.PayloadBytes),
+		"CPU in seconds per million orders.", "",
 	}
-	t := newTable("writers", "", "orders/s", "p50", "p99", "by pgbench", "target")
+	t := newTable("writers", "", "orders/s", "p50", "p99", "client s/M", "service s/M", "Postgres s/M", "by pgbench", "target")
 	for _, l := range r.Levels {
-		t.row(strconv.Itoa(l.Writers), "pgbench", l.Pgbench.perSecond(), millis(&l.Pgbench.Seconds.P50), millis(l.Pgbench.Seconds.P99), "", "")
-		t.row("", "event log", l.Log.perSecond(), millis(&l.Log.Seconds.P50), millis(l.Log.Seconds.P99), seconds(l.LogRatio), met(l.LogMet, LogTarget))
-		t.row("", "HTTP", l.HTTP.perSecond(), millis(&l.HTTP.Seconds.P50), millis(l.HTTP.Seconds.P99), seconds(l.HTTPRatio), met(l.HTTPMet, HTTPTarget))
+		t.row(append(l.Pgbench.cells(strconv.Itoa(l.Writers), "pgbench"), "", "")...)
+		t.row(append(l.Log.cells("", "event log"), seconds(l.LogRatio), met(l.LogMet, LogTarget))...)
+		t.row(append(l.HTTP.cells("", "HTTP"), seconds(l.HTTPRatio), met(l.HTTPMet, HTTPTarget))...)
 	}
 	lines = append(append(lines, t.lines()...), "",
 		fmt.Sprintf("half of the load reached, open loop: %.0f orders/s through HTTP, p99 %s ms from when an order was due: %s",
@@ -31,7 +32,12 @@ func (r OrdersReport) Write(w io.Writer) error {
 	return write(w, lines)
 }
 
-func (p Placed) perSecond() string { return grouped(int64(p.PerSecond + 0.5)) }
+func (p Placed) cells(writers, name string) []string {
+	return []string{
+		writers, name, grouped(int64(p.PerSecond + 0.5)), millis(&p.Seconds.P50), millis(p.Seconds.P99),
+		perMillion(p.CPU.Client), perMillion(p.CPU.Service), perMillion(p.CPU.Postgres),
+	}
+}
 
 // met says whether a target is met.
 func met(is bool, target any) string {
@@ -45,4 +51,11 @@ func met(is bool, target any) string {
 func (c OrdersCheck) lines() []string {
 	return []string{fmt.Sprintf("check: %s orders answered, %s of pgbench, missing %s, extra %s, twice %s, holes %s, torn %s",
 		grouped(c.Answered), grouped(c.Foreign), grouped(c.Missing), grouped(c.Extra), grouped(c.Twice), grouped(c.Holes), grouped(c.Torn))}
+}
+
+func perMillion(v *float64) string {
+	if v == nil {
+		return missing
+	}
+	return fmt.Sprintf("%.0f", *v)
 }

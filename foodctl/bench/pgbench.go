@@ -223,15 +223,20 @@ func (t *ordersTrial) runPgbench(ctx context.Context, clients int) (sample, erro
 	cmd.Env = append(os.Environ(), "PGUSER="+t.login.Name, "PGPASSWORD="+t.login.Password)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	used := t.costs(false)
 	if err := cmd.Run(); err != nil {
 		return sample{}, errors.Join(ctx.Err(), fmt.Errorf("pgbench: %w: %.500s", err, stderr.String()))
 	}
+	cost := used()
+	cost.Client = new((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
 	placed, err := readLogs(prefix)
 	if err != nil {
 		return sample{}, fmt.Errorf("pgbench's log: %w", err)
 	}
 	t.foreign += int64(len(placed))
-	return window(placed, t.cfg.For), nil
+	w := window(placed, t.cfg.For)
+	w.used = cost
+	return w, nil
 }
 
 // logged is a line of pgbench's log.
@@ -283,7 +288,7 @@ func window(all []logged, last time.Duration) sample {
 	for _, tx := range all {
 		began = min(began, tx.ended-tx.took)
 	}
-	s := sample{over: last}
+	s := sample{over: last, all: int64(len(all))}
 	for _, tx := range all {
 		if at := tx.ended - began; at >= lead && at < lead+last {
 			s.times = append(s.times, tx.took)

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,22 +18,69 @@ import (
 // lead is how long orders are placed before they count: connections are made, statements prepared, code and caches warm.
 const lead = time.Second
 
-// sample is the times of the orders of a run, or of several.
+// sample is what a run came to, or several.
 type sample struct {
-	times []time.Duration
-	over  time.Duration
+	times []time.Duration // of the orders that count
+	over  time.Duration   // in which they were placed
+	all   int64           // orders, those of the lead as well
+	used  OrderCost       // for all of them, in seconds
+}
+
+// OrderCost is CPU time, user and system, in seconds per million orders. nil is what is not involved, or may run elsewhere.
+type OrderCost struct {
+	Client   *float64 `json:"client"` // pgbench, or this program
+	Service  *float64 `json:"orderservice"`
+	Postgres *float64 `json:"postgres"`
 }
 
 func (s *sample) add(other sample) {
-	s.times, s.over = append(s.times, other.times...), s.over+other.over
+	first := s.all == 0
+	s.times, s.over, s.all = append(s.times, other.times...), s.over+other.over, s.all+other.all
+	if first {
+		s.used = other.used
+		return
+	}
+	s.used = OrderCost{sum(s.used.Client, other.used.Client), sum(s.used.Service, other.used.Service), sum(s.used.Postgres, other.used.Postgres)}
+}
+
+// sum is nil if a part of it is not known.
+func sum(a, b *float64) *float64 {
+	if a == nil || b == nil {
+		return nil
+	}
+	return new(*a + *b)
 }
 
 func (s *sample) placed() Placed {
-	return Placed{Orders: int64(len(s.times)), PerSecond: float64(len(s.times)) / s.over.Seconds(), Seconds: quantiles(s.times)}
+	each := func(used *float64) *float64 {
+		if used == nil || s.all == 0 {
+			return nil
+		}
+		return new(*used * 1e6 / float64(s.all))
+	}
+	return Placed{
+		Orders: int64(len(s.times)), PerSecond: float64(len(s.times)) / s.over.Seconds(), Seconds: quantiles(s.times),
+		CPU: OrderCost{each(s.used.Client), each(s.used.Service), each(s.used.Postgres)},
+	}
+}
+
+// costs begins to measure what orders cost: with orderservice, if it is involved.
+func (t *ordersTrial) costs(service bool) (used func() OrderCost) {
+	runtime.GC() // of what others have left
+	var served, stored meter
+	client := newMeter(os.Getpid())
+	if service {
+		served = newMeter(t.service.process.PID())
+	}
+	if t.postgres != nil {
+		stored = newFamilyMeter(t.postgres.PID())
+	}
+	return func() OrderCost { return OrderCost{client.used(), served.used(), stored.used()} }
 }
 
 // place lets so many writers place one order after the other, each as soon as the last is answered.
 func (t *ordersTrial) place(ctx context.Context, target load.Target, writers int) (sample, error) {
+	used := t.costs(target == t.api)
 	target = t.answered.of(target)
 	began := time.Now()
 	end := lead + t.cfg.For
@@ -58,7 +107,7 @@ func (t *ordersTrial) place(ctx context.Context, target load.Target, writers int
 	if err := group.Wait(); err != nil {
 		return sample{}, err
 	}
-	s := sample{over: t.cfg.For}
+	s := sample{over: t.cfg.For, all: next.Load(), used: used()}
 	for _, times := range samples {
 		s.times = append(s.times, times...)
 	}

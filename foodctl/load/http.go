@@ -229,6 +229,9 @@ func (r reply) String() string {
 
 // answer holds a reply against what the request had to get.
 func (r reply) answer(to Request) Answer {
+	if to.Flaw == Sound && r.code == success(to.Kind) {
+		return r.order(Answer{Status: strconv.Itoa(r.code)})
+	}
 	kind, _ := r.problem()
 	a := Answer{Status: strings.TrimSpace(fmt.Sprint(r.code, " ", kind))}
 	switch {
@@ -238,8 +241,6 @@ func (r reply) answer(to Request) Answer {
 		a.Outcome = Busy
 	case to.Flaw != Sound && kind != "" && slices.Contains(expected[to.Flaw], r.code):
 		a.Outcome = Refused
-	case to.Flaw == Sound && r.code == success(to.Kind):
-		return r.order(a)
 	default:
 		a.Outcome, a.Detail = Wrong, r.String()
 	}
@@ -253,17 +254,21 @@ func success(k Kind) int {
 	return http.StatusOK
 }
 
-// order reads the order that a 2xx is about.
+// order reads of the order that a 2xx is about what a load goes by.
 func (r reply) order(a Answer) Answer {
 	var o struct {
-		ID uuid.UUID `json:"id"`
-		order.Order
+		ID         uuid.UUID        `json:"id"`
+		Version    int64            `json:"version"`
+		Service    event.Service    `json:"service"`
+		Fulfilment order.Fulfilment `json:"fulfilment"`
+		Rating     int              `json:"rating"`
 	}
 	if err := json.Unmarshal(r.body, &o); err != nil {
 		a.Outcome, a.Detail = Wrong, fmt.Sprintf("the answer is no order: %v: %s", err, r)
 		return a
 	}
-	a.Outcome, a.Order, a.State = Done, o.ID, o.Order
+	a.Outcome, a.Order = Done, o.ID
+	a.State = order.Order{Version: o.Version, Service: o.Service, Fulfilment: o.Fulfilment, Rating: o.Rating}
 	a.Replayed = r.header.Get("Idempotency-Replayed") == "true"
 	a.Content = strings.Join([]string{strconv.Itoa(r.code), r.header.Get("Location"), r.header.Get("ETag"), string(r.body)}, "\n")
 	return a

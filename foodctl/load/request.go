@@ -69,7 +69,7 @@ type Answer struct {
 	Detail  string // of Wrong and NoAnswer, for people
 
 	Order    uuid.UUID
-	State    order.Order // of Done
+	State    order.Order // of Done; of the API's answer only what a load goes by: version, service, fulfilment, rating
 	Replayed bool        // the command's twin did it
 
 	// Content is what the answers to a command and to its twin must have in common.
