@@ -26,6 +26,7 @@ type cli struct {
 	Console   consoleCmd   `cmd:"" help:"Serve the live page of a running system."`
 	Demo      demoCmd      `cmd:"" help:"Break the pipeline on purpose, and check that nothing is lost, repeated or out of order."`
 	Bench     benchCmd     `cmd:"" help:"Measure throughput, latency and takeover, each figure with its check."`
+	Load      loadCmd      `cmd:"" help:"Put a load on the orders API, and say how it was borne."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the databases to the schema of this version."`
 	Topics    topicsCmd    `cmd:"" help:"Make the events' topic, or check the one that is there."`
 	Contracts contractsCmd `cmd:"" help:"Check the events' schemas and the topic's AsyncAPI against the code, or write them."`

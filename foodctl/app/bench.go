@@ -16,14 +16,21 @@ type benchCmd struct {
 	Latency  benchLatencyCmd  `cmd:"" help:"How long an event takes from its commit to a reader."`
 	Failover benchFailoverCmd `cmd:"" help:"How long a standby takes to take over."`
 
+	Orders    benchOrdersCmd    `cmd:"" help:"How fast orders are placed, by HTTP and by the event log, beside pgbench with the same statements."`
 	Projector benchProjectorCmd `cmd:"" help:"How fast the projector makes read models, beside what this machine can do at most."`
 }
 
-// benchFlags are what the benches have in common.
+// reportFlags are what all benches have in common.
+type reportFlags struct {
+	JSON bool `help:"Print one JSON object instead of text." env:"FOODCTL_JSON" name:"json"`
+}
+
+// benchFlags are those of the benches that take events through Kafka.
 type benchFlags struct {
 	DatabaseURL string `help:"Postgres server to use (15 or newer, wal_level=logical), as a superuser. Default: a private one." env:"DATABASE_URL" placeholder:"URL"`
 	Brokers     string `help:"Kafka brokers to use (4.0 or newer), comma-separated. Default: a private Apache Kafka, which takes Java 17 and make kafka." env:"KAFKA_BROKERS" placeholder:"HOST:PORT,..."`
-	JSON        bool   `help:"Print one JSON object instead of text." env:"FOODCTL_JSON" name:"json"`
+
+	reportFlags
 }
 
 // progress tells on stderr what is going on: what goes to stdout is the result.
@@ -42,7 +49,7 @@ type report interface{ Write(w io.Writer) error }
 
 // print prints the report of a bench that ended with err. Void figures are exit code 1; the report has said why. One that
 // Ctrl-C has ended is exit code 2: nothing is known.
-func (f benchFlags) print(ctx context.Context, out io.Writer, r report, void bool, err error) error {
+func (f reportFlags) print(ctx context.Context, out io.Writer, r report, void bool, err error) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return &ops.ExitError{Code: 2, Err: fmt.Errorf("stopped before everything was measured and checked: %w", err)}
@@ -164,6 +171,35 @@ func (c *benchProjectorCmd) Run(ctx context.Context, out io.Writer, p progress) 
 	r, err := bench.Projector{
 		Config: c.config(p), Parts: c.Parts, Open: c.Open, Events: c.Events, Members: c.Members, Rates: c.Rates, For: c.For,
 		Faults: c.Faults, Rounds: c.Rounds, Rate: c.Rate, Session: c.SessionTimeout, Orders: c.Orders,
+	}.Run(ctx)
+	return c.print(ctx, out, r, r.Void, err)
+}
+
+type benchOrdersCmd struct {
+	DatabaseURL string `help:"Postgres server to use (15 or newer), as a superuser. Default: a private one." env:"DATABASE_URL" placeholder:"URL"`
+
+	reportFlags
+
+	Writers []int         `help:"Writers at once, a measurement for each (${default})." env:"FOODCTL_WRITERS" default:"1,8,64" placeholder:"N,..."`
+	For     time.Duration `help:"How long pgbench, the event log and HTTP each, in each round (${default})." env:"FOODCTL_FOR" default:"5s" placeholder:"DURATION"`
+	Rounds  int           `help:"How often these three take turns (${default})." env:"FOODCTL_ROUNDS" default:"3" placeholder:"N"`
+}
+
+// Help is what `foodctl bench orders --help` says beside the flags.
+func (benchOrdersCmd) Help() string {
+	return `Places orders with so many writers at once, each waiting for its answer: pgbench, saying the statements that the event log says,
+recorded before; the event log in this process; and orderservice, as its users run it, over HTTP. The three take turns on one server. Then
+half of the most that HTTP has reached is put on orderservice in an open loop, as by foodctl load. At last each order that was answered
+must be in the log. docs/performance.md says what each figure means. Takes pgbench (Debian: postgresql-15), and with what it does by
+itself two minutes.
+
+Exit code: 0; 1 if the check found anything, the figures are void then. A target that is missed is said, and no error.`
+}
+
+// Run measures and prints.
+func (c *benchOrdersCmd) Run(ctx context.Context, out io.Writer, p progress) error {
+	r, err := bench.Orders{
+		Config: bench.Config{DatabaseURL: c.DatabaseURL, Progress: p}, Writers: c.Writers, For: c.For, Rounds: c.Rounds,
 	}.Run(ctx)
 	return c.print(ctx, out, r, r.Void, err)
 }

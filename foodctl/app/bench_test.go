@@ -20,14 +20,14 @@ func TestVoidFiguresArePrintedAndAreExitCode1(t *testing.T) {
 		want string
 	}{{false, "missing 3"}, {true, `"missing": 3`}} {
 		var out strings.Builder
-		err := benchFlags{JSON: tt.json}.print(t.Context(), &out, r, r.Void, nil)
+		err := reportFlags{JSON: tt.json}.print(t.Context(), &out, r, r.Void, nil)
 		if code := ops.Exit(err, io.Discard); code != 1 || !strings.Contains(out.String(), tt.want) {
 			t.Errorf("exit code %d, want 1; output, which is to have %q:\n%s", code, tt.want, out.String())
 		}
 		if tt.json && !json.Valid([]byte(out.String())) {
 			t.Errorf("no JSON: %s", out.String())
 		}
-		if code := ops.Exit(benchFlags{JSON: tt.json}.print(t.Context(), io.Discard, r, false, nil), io.Discard); code != 0 {
+		if code := ops.Exit(reportFlags{JSON: tt.json}.print(t.Context(), io.Discard, r, false, nil), io.Discard); code != 0 {
 			t.Errorf("exit code %d of figures that are not void, want 0", code)
 		}
 	}
@@ -39,7 +39,7 @@ func TestABenchThatEndsEarlySaysWhyAndPrintsNoFigures(t *testing.T) {
 	stop()
 	for want, ctx := range map[int]context.Context{1: t.Context(), 2: stopped} {
 		var out strings.Builder
-		err := benchFlags{}.print(ctx, &out, bench.FailoverReport{}, false, errors.New("cause"))
+		err := reportFlags{}.print(ctx, &out, bench.FailoverReport{}, false, errors.New("cause"))
 		if code := ops.Exit(err, io.Discard); code != want || !strings.Contains(err.Error(), "cause") || out.Len() > 0 {
 			t.Errorf("exit code %d, want %d; %v; output %q", code, want, err, out.String())
 		}
@@ -58,6 +58,9 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		{"bench latency --for 0s", "a time above 0", 1},
 		{"bench failover --faults burn", "must be one of", 2},
 		{"bench failover --brokers 127.0.0.1:1", "--faults kill,pause", 1},
+		{"bench orders --writers 1,0", "--writers", 1},
+		{"bench orders --for 1500ms", "whole seconds", 1},
+		{"bench orders --rounds 0", "--rounds", 1},
 		{"bench projector --events 0", "--events", 1},
 		{"bench projector --members 1,0", "--members", 1},
 		{"bench projector --parts latency --rates 10,0", "--rates", 1},

@@ -32,7 +32,7 @@ func givenWith(t *testing.T, databaseURL string) Config {
 	t.Helper()
 	return Config{
 		DatabaseURL: databaseURL, Brokers: testenv.Broker(t), Relay: testenv.Build(t, "relay"), Projector: testenv.Build(t, "projector"),
-		Progress: func(text string) { t.Log(text) }, name: testenv.Name(t)[:30] + strings.ToLower(rand.Text()[:8]),
+		Service: testenv.Build(t, "orderservice"), Progress: func(text string) { t.Log(text) }, name: testenv.Name(t)[:30] + strings.ToLower(rand.Text()[:8]),
 	}
 }
 

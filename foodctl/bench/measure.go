@@ -121,7 +121,10 @@ func (s *servers) describe(ctx context.Context) (Machine, error) {
 	m := Machine{
 		CPUs: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH, Kafka: "given", Version: ops.Version(),
 	}
-	if s.kafka != nil {
+	switch {
+	case s.client == nil:
+		m.Kafka = "not used"
+	case s.kafka != nil:
 		m.Kafka = "Apache Kafka " + kafkaserver.Version
 	}
 	err := s.administer(ctx, func(conn *pgx.Conn) error {

@@ -30,6 +30,7 @@ type Config struct {
 	Brokers     string       // comma-separated addresses; empty: a private Apache Kafka
 	Relay       string       // path of the program; empty: the one beside this program, else built
 	Projector   string       // the same
+	Service     string       // the same, of orderservice
 	Progress    func(string) // is told what is going on, one line a call; not nil
 
 	name string // of what is made on the servers; empty: one that nobody else has
@@ -68,7 +69,20 @@ var settings = map[string]string{
 }
 
 // start starts what was not given. properties are the private broker's.
-func start(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers, err error) {
+func start(ctx context.Context, c Config, kafka kafkaserver.Config) (*servers, error) {
+	return opened(ctx, c, func(s *servers) error {
+		if err := s.findPrograms(ctx); err != nil {
+			return err
+		}
+		if err := s.openBroker(ctx, kafka); err != nil {
+			return err
+		}
+		return s.openPostgres(ctx, settings)
+	})
+}
+
+// opened makes servers and lets do open them.
+func opened(ctx context.Context, c Config, do func(*servers) error) (s *servers, err error) {
 	s = &servers{Config: c, id: cmp.Or(c.name, "bench_"+strings.ToLower(rand.Text()[:8]))}
 	defer func() {
 		if err != nil {
@@ -82,21 +96,25 @@ func start(ctx context.Context, c Config, kafka kafkaserver.Config) (s *servers,
 	if err = os.Chmod(s.dir, 0o755); err != nil { // what is secret in it has its own mode
 		return s, err
 	}
-	if c.Relay == "" || c.Projector == "" {
-		dir, err := programs.Find(ctx, c.Progress)
-		if err != nil {
-			return s, err
-		}
-		s.Relay, s.Projector = cmp.Or(c.Relay, filepath.Join(dir, "relay")), cmp.Or(c.Projector, filepath.Join(dir, "projector"))
-	}
-	if err = s.openBroker(ctx, kafka); err != nil {
-		return s, err
-	}
-	if err = s.openPostgres(ctx); err != nil {
+	if err = do(s); err != nil {
 		return s, err
 	}
 	s.machine, err = s.describe(ctx)
 	return s, err
+}
+
+// findPrograms finds those that were not given.
+func (s *servers) findPrograms(ctx context.Context) error {
+	if s.Relay != "" && s.Projector != "" && s.Service != "" {
+		return nil
+	}
+	dir, err := programs.Find(ctx, s.Progress)
+	if err != nil {
+		return err
+	}
+	s.Relay, s.Projector = cmp.Or(s.Relay, filepath.Join(dir, "relay")), cmp.Or(s.Projector, filepath.Join(dir, "projector"))
+	s.Service = cmp.Or(s.Service, filepath.Join(dir, "orderservice"))
+	return nil
 }
 
 // open starts servers, and makes what a relay needs: orders database, login and topic.
@@ -149,7 +167,7 @@ func (s *servers) openBroker(ctx context.Context, c kafkaserver.Config) (err err
 	return err
 }
 
-func (s *servers) openPostgres(ctx context.Context) (err error) {
+func (s *servers) openPostgres(ctx context.Context, settings map[string]string) (err error) {
 	address := s.DatabaseURL
 	if address == "" {
 		s.Progress("starting Postgres")
