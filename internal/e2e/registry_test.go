@@ -106,7 +106,7 @@ func (p *pipeline) bothForms(registry registryClient) {
 	schemas := contract.Schemas(p)
 	titles := make(map[int]string)
 	plain, registered := 0, 0
-	p.records(func(r *kgo.Record) {
+	p.committed(func(r *kgo.Record) {
 		m, err := topic.Parse(r)
 		if err != nil {
 			p.Fatal(err)
@@ -138,8 +138,8 @@ func (p *pipeline) bothForms(registry registryClient) {
 	}
 }
 
-// records calls do for each committed record of the topic.
-func (p *pipeline) records(do func(*kgo.Record)) {
+// committed calls do for each committed record of the topic.
+func (p *pipeline) committed(do func(*kgo.Record)) {
 	p.Helper()
 	client := p.client(kgo.ConsumeTopics(p.topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	for left := p.written(); left > 0; {

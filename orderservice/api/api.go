@@ -6,6 +6,8 @@
 //	GET    /v1/orders/{id}            the order as it is, or with ?version= or ?at= as it was
 //	GET    /v1/orders/{id}/events     what happened to it
 //	GET    /v1/menu                   what there is to order
+//	GET    /v1/customers/{id}         what is known of a customer
+//	DELETE /v1/customers/{id}         erase it
 //	GET    /openapi.json, /docs       all of this, for programs and for people
 //	GET    /problems/{kind}           what an error means and what to do about it
 //
@@ -26,6 +28,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -68,6 +71,7 @@ func open(cfg Config) *api {
 	a.registerCommands()
 	a.registerOrders()
 	a.registerMenu()
+	a.registerCustomers()
 	a.registerDocs()
 	a.mux.Handle("/", a.edge("/", func(_ http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).err = a.unknown(r) }))
 	a.mux.HandleFunc("GET /problems/{kind}", edge.Explain(kinds))
@@ -101,11 +105,16 @@ func register[I, O any](a *api, op huma.Operation, handler func(context.Context,
 
 // unknown is the error of what no other pattern matches: a path that is not there, or one that is there for other methods.
 func (a *api) unknown(r *http.Request) error {
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPost} {
 		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := a.mux.Handler(other); pattern != "/" {
-			return &problem{kind: methodNotAllowed, detail: r.Method + " is not allowed here, only " + method, allow: method}
+			allowed = append(allowed, method)
 		}
+	}
+	if allowed != nil {
+		methods := strings.Join(allowed, ", ")
+		return &problem{kind: methodNotAllowed, detail: r.Method + " is not allowed here, only " + methods, allow: methods}
 	}
 	return &problem{kind: notFound, detail: "there is nothing at this path: /docs has what there is"}
 }

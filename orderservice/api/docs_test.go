@@ -36,8 +36,8 @@ func TestDocumentIsOpenAPI31AndHasEveryOperation(t *testing.T) {
 			}
 		}
 	}
-	if n := len(document.Paths); n != len(s.verbs())+4 {
-		t.Errorf("got %d paths, want the verbs, an order, its events, the orders and the menu", n)
+	if n := len(document.Paths); n != len(s.verbs())+5 {
+		t.Errorf("got %d paths, want the verbs, an order, its events, the orders, the menu and a customer", n)
 	}
 }
 
@@ -108,6 +108,8 @@ func TestEachAnswerFitsTheDocument(t *testing.T) {
 		{"Problem", s.post("/v1/orders", `{}`)},
 		{"History", s.get(path + "/events")},
 		{"Menu", s.get("/v1/menu")},
+		{"Person", s.get("/v1/customers/3")},
+		{"Erasure", s.send(http.MethodDelete, "/v1/customers/3", nil)},
 	} {
 		var body any
 		if err := json.Unmarshal([]byte(c.answer.body), &body); err != nil {

@@ -41,6 +41,7 @@ func (a *api) documented() huma.API {
 			Tags: []*huma.Tag{
 				{Name: "orders", Description: "Place orders and look at them."},
 				{Name: "commands", Description: "What can happen to an order. Each is refused with 409 when the order's state does not allow it."},
+				{Name: "customers", Description: "What is known of who orders, and how it is erased."},
 				{Name: "menu", Description: "What there is to order."},
 			},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},

@@ -20,8 +20,10 @@ var (
 	notFound         = edge.Lasting("not-found", 404, "Not found", "Check the path and the order's id.")
 	methodNotAllowed = edge.Lasting("method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.")
 	ruleBroken       = edge.Lasting("rule-broken", 409, "The order's state does not allow it", "Read the order. errors has the rule.")
+	customerLocked   = edge.Passing("customer-locked", 409, "The customer is being worked on", "Wait, then give the request again.")
 	versionConflict  = edge.Passing("version-conflict", 409, "The order is being changed", "Wait, read the order, and decide again.")
 	keyInUse         = edge.Passing("key-in-use", 409, "A request with this key is being worked on", "Wait, then give the same request with the same key.")
+	gone             = edge.Lasting("gone", 410, "Erased", "Nothing is known of this customer any more, and it orders nothing.")
 	notExpected      = edge.Lasting("precondition-failed", 412, "The order is at another version", "Read the order, decide again, and send its new ETag as If-Match.")
 	tooLarge         = edge.Lasting("too-large", 413, "Body too large", "Send at most 65536 bytes.")
 	mediaType        = edge.Lasting("media-type", 415, "Unsupported media type", "Send application/json.")
@@ -34,7 +36,7 @@ var (
 )
 
 var kinds = []edge.Kind{
-	malformed, forbidden, notFound, methodNotAllowed, ruleBroken, versionConflict, keyInUse, notExpected, tooLarge, mediaType, invalid,
+	malformed, forbidden, notFound, methodNotAllowed, ruleBroken, customerLocked, versionConflict, keyInUse, gone, notExpected, tooLarge, mediaType, invalid,
 	keyReused, internal, busy, unavailable, outcomeUnknown,
 }
 
@@ -64,6 +66,12 @@ func problemOf(err error) *problem {
 		return &problem{kind: outcomeUnknown, detail: "the connection to the database was lost while it was being done"}
 	case errors.Is(err, eventlog.ErrNotFound):
 		return &problem{kind: notFound, detail: "there is no order of this id"}
+	case errors.Is(err, eventlog.ErrNoCustomer):
+		return &problem{kind: notFound, detail: "there is no customer of this id"}
+	case errors.Is(err, eventlog.ErrErased):
+		return &problem{kind: gone, detail: "the customer was erased"}
+	case errors.Is(err, eventlog.ErrCustomerLocked):
+		return &problem{kind: customerLocked, detail: "orders of the customer are being placed, or it is being erased"}
 	case errors.Is(err, eventlog.ErrKeyReused):
 		return &problem{kind: keyReused, detail: "the Idempotency-Key was used for another request"}
 	case errors.Is(err, eventlog.ErrKeyInUse):
