@@ -20,7 +20,8 @@
 // The types that requests are decoded into are what the OpenAPI document is made of (huma), and a request that does not fit
 // its type is refused before a handler sees it: the document cannot say anything else than the program does.
 //
-// It does not know who the caller is, and keeps keys of all callers in one space: a key should be random, e.g. a UUID.
+// Who may ask is decided before it (package auth). It keeps keys of all callers in one space: a key should be random, e.g. a
+// UUID.
 // It knows neither relay nor topic.
 package api
 

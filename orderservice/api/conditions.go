@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/eventlog"
 )
@@ -109,11 +110,14 @@ var (
 const actor = "api"
 
 // eventHeaders are what a command's events carry along. A traceparent that is none is left out, as W3C Trace Context
-// section 4.3 wants it. A request without a Correlation-Id correlates by its own id.
+// section 4.3 wants it. Whoever has shown a token is named by the token's name. A request without a Correlation-Id correlates by its own id.
 func eventHeaders(ctx context.Context) map[string]string {
 	x := exchangeOf(ctx)
 	r := x.request
 	headers := map[string]string{event.HeaderActor: actor, event.HeaderCorrelationID: x.id}
+	if caller := auth.Caller(ctx); caller != "" {
+		headers[event.HeaderActor] += ":" + caller
+	}
 	if c := r.Header.Get("Correlation-Id"); correlation.MatchString(c) {
 		headers[event.HeaderCorrelationID] = c
 	}

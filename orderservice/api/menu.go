@@ -70,7 +70,7 @@ type menuShown struct {
 func (a *api) registerMenu() {
 	register(a, huma.Operation{
 		OperationID: "get-menu", Method: http.MethodGet, Path: "/v1/menu", Tags: []string{"menu"},
-		Summary: "Look at the menu", Errors: []int{http.StatusBadRequest, http.StatusForbidden, http.StatusServiceUnavailable},
+		Summary: "Look at the menu", Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
 	}, a.items)
 }
 

@@ -44,7 +44,13 @@ func (a *api) documented() huma.API {
 				{Name: "customers", Description: "What is known of who orders, and how it is erased."},
 				{Name: "menu", Description: "What there is to order."},
 			},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"token": {Type: "http", Scheme: "bearer", Description: "Where the program runs with --token-file. GET takes the scope read, POST command, DELETE admin."},
+				},
+			},
+			Security: []map[string][]string{{}, {"token": {}}}, // none is needed where it runs without
 		},
 		Formats: map[string]huma.Format{
 			"application/json": {Marshal: encode, Unmarshal: decode},

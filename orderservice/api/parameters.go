@@ -30,10 +30,10 @@ func header(name, description, example, pattern string) *huma.Param {
 // The status codes of errors. Each operation has 422 and 500 too.
 var (
 	commandErrors = []int{
-		http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusRequestEntityTooLarge,
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusRequestEntityTooLarge,
 		http.StatusUnsupportedMediaType, http.StatusServiceUnavailable,
 	}
-	queryErrors = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusServiceUnavailable}
+	queryErrors = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusServiceUnavailable}
 )
 
 // placed is the answer to a new order: its links name the operations that go on with it.
