@@ -7,7 +7,7 @@ THRESHOLD ?= 80
 TIMEOUT   ?= 15m
 
 .DEFAULT_GOAL := help
-.PHONY: help build up demo test test-kafka race nightly cover lint fmt vet kafka registry contracts image image-test compose-test compose-overlays-test ec2-test soak metrics prometheus-test \
+.PHONY: help build up demo test test-kafka race nightly cover lint fmt vet kafka image image-test compose-test compose-overlays-test ec2-test soak metrics prometheus-test \
 	k8s-schemas k8s-test k8s-alerts fuzz ci clean
 
 help: ## Show this list
@@ -49,6 +49,8 @@ vet: ## Run go vet
 
 kafka: ## Fetch Apache Kafka's jars with Maven, for the tests (Java 17 runs them)
 	go run ./internal/testenv/kafka
+
+.PHONY: registry contracts
 
 registry: ## Fetch the schema registry that a test starts, with Maven (Java 17 runs it)
 	go run ./internal/testenv/registry
