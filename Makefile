@@ -50,6 +50,8 @@ vet: ## Run go vet
 kafka: ## Fetch Apache Kafka's jars with Maven, for the tests (Java 17 runs them)
 	go run ./internal/testenv/kafka
 
+.PHONY: registry contracts
+
 registry: ## Fetch the schema registry that a test starts, with Maven (Java 17 runs it)
 	go run ./internal/testenv/registry
 

@@ -184,6 +184,30 @@ func TestWhatIsSaidOfAnEventMayBeSaidBetter(t *testing.T) {
 	}
 }
 
+// What is told apart is told apart at every depth, and in what is no schema at all.
+func TestOnlyWhatTellsPeopleMayDiffer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		a, b string
+		same bool
+	}{
+		{`{"title":"a"}`, `{"description":"b","examples":[1]}`, true},
+		{`{"properties":{"title":{"type":"string"}}}`, `{"properties":{}}`, false},
+		{`{"properties":{"x":{"description":"a"}}}`, `{"properties":{"x":{}}}`, true},
+		{`{"$defs":{"x":{"properties":{"y":{"title":"a","minimum":1}}}}}`, `{"$defs":{"x":{"properties":{"y":{"minimum":1}}}}}`, true},
+		{`{"$defs":{"x":{"properties":{"y":{"minimum":1}}}}}`, `{"$defs":{"x":{"properties":{"y":{"minimum":2}}}}}`, false},
+		{`{"items":{"title":"a"}}`, `{"items":{}}`, true},
+		{`{"required":["a"]}`, `{"required":["a","b"]}`, false},
+		{`{"properties":[]}`, `{"properties":{}}`, false},
+		{`{"properties":7}`, `[]`, false},
+		{`{`, `{`, false},
+	} {
+		if got := sameRules([]byte(tt.a), []byte(tt.b)); got != tt.same {
+			t.Errorf("%s and %s: the same %v, want %v", tt.a, tt.b, got, tt.same)
+		}
+	}
+}
+
 // An older version's struct is not exported, and its comments are in its schema all the same.
 func TestCommentsAreReadOfStructsThatAreNotExported(t *testing.T) {
 	t.Parallel()

@@ -141,14 +141,23 @@ func rules(schema any) any {
 		switch word {
 		case "title", "description", "examples":
 		case "properties", "$defs": // whose words are names
-			named := make(map[string]any)
-			for name, s := range value.(map[string]any) {
-				named[name] = rules(s)
-			}
-			kept[word] = named
+			kept[word] = named(value)
 		default:
 			kept[word] = rules(value)
 		}
+	}
+	return kept
+}
+
+// named is rules of schemas by name: a property may well be called title.
+func named(value any) any {
+	object, is := value.(map[string]any)
+	if !is {
+		return value
+	}
+	kept := make(map[string]any)
+	for name, schema := range object {
+		kept[name] = rules(schema)
 	}
 	return kept
 }

@@ -2,8 +2,9 @@
 // with Parse and the projector with ParseEvent.
 //
 // A record's key is the order's id, so that one order stays in one partition; its value is the outbox payload, byte for
-// byte, behind the id of its schema if there is a schema registry (file schema.go); its timestamp is the commit time of the source transaction. The envelope is in headers: CloudEvents 1.0 in Kafka
-// binary mode (cloudevents/spec, kafka-protocol-binding.md section 3.2), and beside it where the event stood in its source.
+// byte, behind the id of its schema if there is a schema registry (see Schemas); its timestamp is the commit time of the source
+// transaction. The envelope is in headers: CloudEvents 1.0 in Kafka binary mode (cloudevents/spec, kafka-protocol-binding.md section
+// 3.2), and beside it where the event stood in its source.
 package topic
 
 import (

@@ -24,6 +24,9 @@ func (s *session) register(ctx context.Context) (err error) {
 	for waits := false; ; waits = true {
 		s.relay.registered, err = s.schemas.Register(ctx)
 		if err == nil {
+			if waits {
+				s.health.Set(healthRelay, errors.New("starting"))
+			}
 			s.log.Info("schemas registered", "registry", s.schemas.Address(), "schemas", len(s.registered))
 			return nil
 		}
@@ -49,10 +52,6 @@ func (r *relay) knows(ctx context.Context) []doctor.Finding {
 	defer cancel()
 	f := doctor.Finding{System: doctor.Registry, Check: "schemas", Verdict: doctor.OK}
 	known, lacking, err := r.schemas.Check(ctx)
-	compares := true
-	if err == nil {
-		compares, err = r.schemas.Compares(ctx)
-	}
 	switch {
 	case errors.Is(err, registry.ErrRefused):
 		f.Verdict, f.ExitCode, f.Found = doctor.Wrong, doctor.ExitUnusable, err.Error()
@@ -61,11 +60,20 @@ func (r *relay) knows(ctx context.Context) []doctor.Finding {
 		f.Remedy = []string{"start it, or correct RELAY_SCHEMA_REGISTRY; without the variable, values are plain"}
 	default:
 		f.Found = fmt.Sprintf("%s has %d, and the next start registers %d, which are compatible", r.schemas.Address(), known, lacking)
+		r.comparing(ctx, &f)
 	}
-	if err == nil && !compares {
+	return []doctor.Finding{f}
+}
+
+// comparing adds whether that is worth anything. A login that may not ask can be one that may register, so that is no more than said.
+func (r *relay) comparing(ctx context.Context, f *doctor.Finding) {
+	compares, err := r.schemas.Compares(ctx)
+	switch {
+	case err != nil:
+		f.Found += ", as far as it compares, which could not be asked: " + err.Error()
+	case !compares:
 		f.Verdict = doctor.Warning
 		f.Found += ", as far as it compares: its compatibility is NONE"
 		f.Remedy = []string{"curl -X PUT -H 'Content-Type: application/json' -d '{\"compatibility\": \"FULL_TRANSITIVE\"}' " + r.schemas.Address() + "/config"}
 	}
-	return []doctor.Finding{f}
 }

@@ -236,13 +236,23 @@ func TestDoctorSaysWhatTheRegistryHasAndWhetherItCompares(t *testing.T) {
 	if f := s.relay().knows(t.Context()); f != nil {
 		t.Errorf("without one: %+v", f)
 	}
-	compares, does := schemaRegistry(t), srfake.New(srfake.WithGlobalCompat(sr.CompatNone))
-	t.Cleanup(does.Close)
+	compares, never := schemaRegistry(t), srfake.New(srfake.WithGlobalCompat(sr.CompatNone))
+	t.Cleanup(never.Close)
 	s.config.Registry.URL = compares.URL()
 	if f := s.relay().knows(t.Context()); len(f) != 1 || f[0].Verdict != doctor.OK || !strings.Contains(f[0].Found, "has 0, and the next start registers ") {
 		t.Errorf("got %+v", f)
 	}
-	s.config.Registry.URL = does.URL()
+	compares.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		forbidden := strings.HasPrefix(r.URL.Path, "/config")
+		if forbidden {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return forbidden
+	})
+	if f := s.relay().knows(t.Context()); len(f) != 1 || f[0].Verdict != doctor.OK || !strings.Contains(f[0].Found, "could not be asked") {
+		t.Errorf("a login that may not ask: %+v", f)
+	}
+	s.config.Registry.URL = never.URL()
 	f := s.relay().knows(t.Context())
 	if len(f) != 1 || f[0].Verdict != doctor.Warning || f[0].ExitCode != 0 || !strings.Contains(f[0].Remedy[0], "FULL_TRANSITIVE") {
 		t.Errorf("got %+v", f)

@@ -165,5 +165,9 @@ func (r *Registry) explain(err error) error {
 		return fmt.Errorf("%w at %s: %d: give the user of --schema-registry, or its password, the right to read and register: %w",
 			ErrRefused, r.address, answer.StatusCode, err)
 	}
-	return fmt.Errorf("%w at %s, if it is one (Apicurio's URL is http://HOST:PORT/apis/ccompat/v7): %d: %w", ErrRefused, r.address, answer.StatusCode, err)
+	where := r.address
+	if answer.ErrorCode == 0 {
+		where += ", if it is one (Apicurio's URL is http://HOST:PORT/apis/ccompat/v7)"
+	}
+	return fmt.Errorf("%w at %s: %d: %w", ErrRefused, where, answer.StatusCode, err)
 }
