@@ -110,6 +110,7 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	}
 
 	registry := ops.Registry()
+	registry.MustRegister(guard)
 	metrics, health := register(registry)
 	cons := consumer.New(c.consumer(), view.New(pool, c.Topic, c.MaxBlocked), log, metrics, health)
 	started(ctx, log.With("group", c.Group, "members", c.Members), listener, c.Topic, c.DatabaseURL)

@@ -191,6 +191,7 @@ func (r *relay) serve(ctx, intake context.Context, addr string, guard *auth.Guar
 	}
 	r.log.Info("started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", r.config.Topic,
 		"slot", r.config.Slot, "database", ops.Redact(r.config.DatabaseURL))
+	r.registry.MustRegister(guard)
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(ctx)
 	group.Go(func() error { return ops.ServeOn(serving, listener, guard, ops.Handler(r.registry, r.health)) })
