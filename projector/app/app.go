@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command.Command() {
 	case "healthcheck", "healthcheck <probe>":
-		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe.Probe, c.Healthcheck.TLSCert)
+		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe, c.Healthcheck.TLSCert)
 	case "letters list":
 		return c.Letters.List.run(ctx, stdout)
 	case "letters show <order|partition:offset>":

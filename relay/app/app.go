@@ -73,7 +73,7 @@ type commands struct {
 }
 
 type healthcheck struct {
-	ops.Probe `embed:""`
+	ops.ProbeFlags `embed:""`
 
 	Listen string `help:"Address that the relay listens at." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
 }
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command.Command() {
 	case "healthcheck", "healthcheck <probe>":
-		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe.Probe, cli.Healthcheck.TLSCert)
+		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe, cli.Healthcheck.TLSCert)
 	case "recover":
 		if cli.Recover.DryRun {
 			return once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.rehearse(intake, stdout)) })
