@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	orderservice "github.com/adamkwhite/kafkafoodpipeline/orderservice/app"
 	projector "github.com/adamkwhite/kafkafoodpipeline/projector/app"
@@ -42,6 +43,7 @@ func catalogue(t *testing.T) []section {
 	}
 	t.Cleanup(pool.Close)
 	all := ops.Registry()
+	all.MustRegister(new(auth.Guard))
 	ops.Public(all, ops.NewHealth()) // counts its own errors
 	own := func(register func(prometheus.Registerer)) []*dto.MetricFamily {
 		reg := filled{prometheus.NewRegistry()}

@@ -114,6 +114,8 @@ func openPage(ctx context.Context, cfg console.Config, listener net.Listener, gu
 		_ = listener.Close()
 		return nil, err
 	}
+	registry := ops.Registry()
+	registry.MustRegister(guard)
 	p := &page{URL: guard.URL(listener.Addr()), done: make(chan struct{})}
 	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx)) // it shows what is on its way until it is closed
 	p.running.Go(func() {
@@ -122,7 +124,7 @@ func openPage(ctx context.Context, cfg console.Config, listener net.Listener, gu
 	})
 	p.running.Go(func() {
 		defer close(p.done)
-		p.err = ops.ServeOn(ctx, listener, guard, c.Handler(ops.Registry()))
+		p.err = ops.ServeOn(ctx, listener, guard, c.Handler(registry))
 	})
 	return p, nil
 }

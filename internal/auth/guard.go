@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
@@ -18,6 +19,8 @@ type Guard struct {
 	log         *slog.Logger
 	tokens      *reread[tokens]           // nil: no token is asked for
 	certificate *reread[*tls.Certificate] // nil: no TLS
+
+	unknown, unfit atomic.Uint64 // requests refused for want of a token, or of its scope
 }
 
 // maxStream bounds a request that was let in by a token: who follows changes shows it again from time to time.
@@ -139,6 +142,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, no *refusal) {
 	if no.kind.Status == http.StatusUnauthorized && no.need == Read {
 		w.Header().Add("WWW-Authenticate", fmt.Sprintf(`%s realm=%q, charset="UTF-8"`, basic, realm))
 	}
+	g.count(no.kind.Status)
 	g.log.Debug("request refused", "request_id", id, "method", r.Method, "path", r.URL.Path, "status", no.kind.Status)
 	edge.Refuse(w, no.kind, no.kind.Document(no.detail, id))
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
@@ -53,24 +55,25 @@ type house struct {
 	*testing.T
 	*httptest.Server
 
-	file   string
+	guard  *Guard
 	tokens map[Scope]string
 }
 
 func build(t *testing.T) *house {
 	t.Helper()
-	h := &house{T: t, file: filepath.Join(t.TempDir(), "tokens"), tokens: make(map[Scope]string)}
+	h := &house{T: t, tokens: make(map[Scope]string)}
+	file := filepath.Join(t.TempDir(), "tokens")
 	for _, scope := range []Scope{Read, Command, Admin} {
-		h.tokens[scope] = issue(t, h.file, "a-"+scope.String(), scope)
+		h.tokens[scope] = issue(t, file, "a-"+scope.String(), scope)
 	}
-	guard, err := Flags{TokenFile: h.file}.Guard(discard)
-	if err != nil {
+	var err error
+	if h.guard, err = (Flags{TokenFile: file}).Guard(discard); err != nil {
 		t.Fatal(err)
 	}
 	h.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "caller "+Caller(r.Context()))
 	}))
-	guard.Protect(h.Config)
+	h.guard.Protect(h.Config)
 	h.Start()
 	t.Cleanup(h.Close)
 	return h
@@ -229,6 +232,26 @@ func TestATokenComesAsBearerOrToReadAsThePasswordOfBasic(t *testing.T) {
 	}
 	if got := h.ask(http.MethodGet, "/debug/pprof/profile", basicOf(t, "", token)).code; got != 401 {
 		t.Errorf("a profile by Basic is answered %d", got)
+	}
+}
+
+func TestRefusalsAreCounted(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	for range 2 {
+		h.ask(http.MethodGet, "/", "")
+	}
+	h.ask(http.MethodGet, "/", "Bearer wrong")
+	h.ask(http.MethodPost, "/", "Bearer "+h.tokens[Read])
+	h.ask(http.MethodGet, "/livez", "")
+	h.ask(http.MethodGet, "/", "Bearer "+h.tokens[Read])
+	const want = `# HELP http_requests_refused_total Requests that were not let in: 401, without a token of the token file; 403, with one whose scope does not allow it.
+# TYPE http_requests_refused_total counter
+http_requests_refused_total{code="401"} 3
+http_requests_refused_total{code="403"} 1
+`
+	if err := testutil.CollectAndCompare(h.guard, strings.NewReader(want)); err != nil {
+		t.Error(err)
 	}
 }
 

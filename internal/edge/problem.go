@@ -27,12 +27,6 @@ func Passing(name string, status int, title, remedy string) Kind {
 	return Kind{Name: name, Status: status, Title: title, Remedy: remedy, Retry: true}
 }
 
-// The problems of who may ask, which package auth finds before an API sees the request.
-var (
-	Unauthenticated   = Lasting("unauthenticated", http.StatusUnauthorized, "No valid token", "Send Authorization: Bearer TOKEN, with a token of the program's --token-file. Who runs the program gives one out: foodctl token.")
-	InsufficientScope = Lasting("insufficient-scope", http.StatusForbidden, "The token does not allow it", "Use a token with the scope that the detail names. Who runs the program gives one out: foodctl token.")
-)
-
 // Document is a problem as RFC 9457 section 3 has it, without what an API adds. The tags are for an API's OpenAPI document.
 type Document struct {
 	Type     string `json:"type" format:"uri-reference" doc:"The kind of problem. The URI resolves to what can be done about it."`

@@ -135,8 +135,8 @@ func Local(addr string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// Probe is a kong command: it asks a program on this machine how it is.
-type Probe struct {
+// ProbeFlags are the kong flags of a health check.
+type ProbeFlags struct {
 	Probe   string `arg:"" optional:"" default:"ready" enum:"live,ready" help:"live or ready (${default})."`
 	TLSCert string `name:"tls-cert" help:"The program's certificate, if it has one: it is then asked over TLS." env:"TLS_CERT_FILE" placeholder:"FILE"`
 }

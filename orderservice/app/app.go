@@ -64,6 +64,7 @@ func serve(ctx context.Context, flags cli, log *slog.Logger) error {
 	// Last, when everything that borrows a connection has ended: Close waits for each to come back.
 	defer pool.Close()
 	registry := ops.Registry()
+	registry.MustRegister(guard)
 	health := register(registry, pool)
 	health.Set("lifetime", nil)
 	orders := eventlog.New(pool, log)

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command.Command() {
 	case "healthcheck", "healthcheck <probe>":
-		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe.Probe, c.Healthcheck.TLSCert)
+		return ops.Healthcheck(ctx, c.Healthcheck.Listen, c.Healthcheck.Probe, c.Healthcheck.TLSCert)
 	case "letters list":
 		return c.Letters.List.run(ctx, stdout)
 	case "letters show <order|partition:offset>":
@@ -110,6 +110,7 @@ func (c *runCommand) run(ctx context.Context, log *slog.Logger) error {
 	}
 
 	registry := ops.Registry()
+	registry.MustRegister(guard)
 	metrics, health := register(registry)
 	cons := consumer.New(c.consumer(), view.New(pool, c.Topic, c.MaxBlocked), log, metrics, health)
 	started(ctx, log.With("group", c.Group, "members", c.Members), listener, c.Topic, c.DatabaseURL)

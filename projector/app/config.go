@@ -80,7 +80,7 @@ func process() string {
 }
 
 type healthcheckCommand struct {
-	ops.Probe `embed:""`
+	ops.ProbeFlags `embed:""`
 
 	Listen string `help:"Where the projector listens (${default})." env:"${listen_env}" default:"${listen}" placeholder:"HOST:PORT"`
 }

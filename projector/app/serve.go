@@ -65,6 +65,7 @@ func (c *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	registry := ops.Registry()
+	registry.MustRegister(guard)
 	cfg := query.Config{
 		Pool: pool, Topic: c.Topic, Logger: log, InFlight: c.MaxInFlight, Streams: c.MaxStreams, Heartbeat: c.Heartbeat,
 	}

@@ -74,7 +74,7 @@ type commands struct {
 }
 
 type healthcheck struct {
-	ops.Probe `embed:""`
+	ops.ProbeFlags `embed:""`
 
 	Listen string `help:"Address that the relay listens at." env:"RELAY_LISTEN" default:"127.0.0.1:7482" placeholder:"HOST:PORT"`
 }
@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer stop()
 	switch command.Command() {
 	case "healthcheck", "healthcheck <probe>":
-		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe.Probe, cli.Healthcheck.TLSCert)
+		return ops.Healthcheck(intake, cli.Healthcheck.Listen, cli.Healthcheck.Probe, cli.Healthcheck.TLSCert)
 	case "recover":
 		if cli.Recover.DryRun {
 			return once(cli.Recover.config, stderr, func(r *relay) error { return exitCode(r.rehearse(intake, stdout)) })
@@ -196,6 +196,7 @@ func (r *relay) serve(ctx, intake context.Context, addr string, guard *auth.Guar
 	}
 	r.log.Info("started", "build", ops.Version(), "listen", listener.Addr().String(), "topic", r.config.Topic,
 		"slot", r.config.Slot, "database", ops.Redact(r.config.DatabaseURL))
+	r.registry.MustRegister(guard)
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(ctx)
 	group.Go(func() error { return ops.ServeOn(serving, listener, guard, ops.Handler(r.registry, r.health)) })
