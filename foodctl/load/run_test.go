@@ -83,6 +83,31 @@ func TestArrivalsFollowTheProfileWhateverTheAnswersTake(t *testing.T) {
 	}
 }
 
+func TestEachOfManyAtOnceIsWhatItsNumberSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, target := constant(500, time.Second), newFake(func(int, time.Duration) time.Duration { return time.Minute / 6 })
+		c.MaxInFlight = 1000
+		var want, got []string
+		target.spoil = func(r Request, a Answer) Answer {
+			target.mu.Lock()
+			defer target.mu.Unlock()
+			got = append(got, fmt.Sprint(r.Do))
+			return a
+		}
+		run(t, c, target)
+		d := mixed(t, c.Mix)
+		for n := range uint64(500) {
+			want = append(want, fmt.Sprint(d.place(d.draw(n+1).r)))
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%d requests, which are not the %d of the seed", len(got), len(want))
+		}
+	})
+}
+
 func TestTheEndByHandIsAReportOfWhatWas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
