@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/event"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/testenv"
 	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
@@ -52,14 +53,16 @@ func menu(n int) (lines []event.Line) {
 	return lines
 }
 
-func (f *fake) Do(_ context.Context, r Request) Answer {
+func (f *fake) Do(ctx context.Context, r Request) Answer {
 	f.mu.Lock()
 	since := time.Since(f.began)
 	f.asked = append(f.asked, since)
 	takes := f.takes(len(f.asked), since)
 	a := f.answer(r)
 	f.mu.Unlock()
-	time.Sleep(takes) //nolint:forbidigo // in virtual time: that is what this server takes
+	if err := ops.Sleep(ctx, takes); err != nil {
+		return Answer{Outcome: NoAnswer, Status: "none", Detail: err.Error()}
+	}
 	if f.spoil != nil {
 		a = f.spoil(r, a)
 	}

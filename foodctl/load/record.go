@@ -73,11 +73,13 @@ func (r *record) at(t time.Duration) *interval {
 	return &r.intervals[i]
 }
 
-func (r *record) arrive(due time.Duration) {
+// arrive records that a request is due, and returns its number, from 1.
+func (r *record) arrive(due time.Duration) (n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.arrived++
 	r.at(due).asked++
+	return uint64(r.arrived) //nolint:gosec // above 0
 }
 
 func (r *record) holdBack() {

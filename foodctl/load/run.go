@@ -81,13 +81,11 @@ func (e *engine) arrive(ctx context.Context) {
 	flying.SetLimit(e.MaxInFlight)
 	// Who ends the load wants its report, and no command cut off in its middle.
 	asking := context.WithoutCancel(ctx)
-	n := uint64(0)
 	for due := range e.arrivals() {
 		if ops.Sleep(ctx, due-time.Since(e.began)) != nil {
 			break
 		}
-		n++
-		e.record.arrive(due)
+		n := e.record.arrive(due)
 		request := func() error { e.request(asking, n, due); return nil }
 		if !flying.TryGo(request) {
 			e.record.holdBack()

@@ -8,6 +8,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
 // One worker, a hundred requests a second, and one of a thousand takes a second: those behind it wait, and are answered
@@ -77,6 +81,31 @@ func TestArrivalsFollowTheProfileWhateverTheAnswersTake(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestEachOfManyAtOnceIsWhatItsNumberSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, target := constant(500, time.Second), newFake(func(int, time.Duration) time.Duration { return time.Minute / 6 })
+		c.MaxInFlight = 1000
+		var want, got []string
+		target.spoil = func(r Request, a Answer) Answer {
+			target.mu.Lock()
+			defer target.mu.Unlock()
+			got = append(got, fmt.Sprint(r.Do))
+			return a
+		}
+		run(t, c, target)
+		d := mixed(t, c.Mix)
+		for n := range uint64(500) {
+			want = append(want, fmt.Sprint(d.place(d.draw(n+1).r)))
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%d requests, which are not the %d of the seed", len(got), len(want))
+		}
+	})
 }
 
 func TestTheEndByHandIsAReportOfWhatWas(t *testing.T) {
@@ -228,6 +257,28 @@ func TestNonsenseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		change(&c)
 		if _, err := Run(t.Context(), c, target); err == nil || !strings.Contains(err.Error(), want) || len(target.asked) > 0 {
 			t.Errorf("%s: got %v, %d requests", want, err, len(target.asked))
+		}
+	}
+}
+
+// An order that nobody knows the state of is left alone: what it would be told next could rightly be refused.
+func TestAnOrderGoesOnUnlessItsStateIsUnknown(t *testing.T) {
+	t.Parallel()
+	id := uuid.New()
+	for _, tt := range []struct {
+		outcome Outcome
+		key     string
+		want    bool
+	}{{Done, "", true}, {Refused, "", true}, {Busy, "", true}, {Busy, "k", false}, {NoAnswer, "", false}, {Wrong, "", false}} {
+		e, before := &engine{}, placed{id: id, state: order.Order{Version: 1, Fulfilment: order.Placed}}
+		e.settle(Request{Kind: Act, Order: id, Key: tt.key},
+			Answer{Outcome: tt.outcome, Order: id, State: order.Order{Version: 2, Fulfilment: order.Confirmed}}, &before)
+		got, found := e.orders.take(source(1))
+		if found != tt.want || found && got.state.Version != map[bool]int64{true: 2, false: 1}[tt.outcome == Done] {
+			t.Errorf("%s with key %q: found %v at version %d, want %v", tt.outcome, tt.key, found, got.state.Version, tt.want)
+		}
+		if _, again := e.orders.take(source(1)); again {
+			t.Errorf("%s: the order can be taken twice", tt.outcome)
 		}
 	}
 }

@@ -133,6 +133,7 @@ func answering(t *testing.T, code int, media, body string) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", media)
+		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(code)
 		_, _ = w.Write([]byte(body)) // to the test
 	}))
