@@ -47,7 +47,7 @@ func readErased(ctx context.Context, tx pgx.Tx, table *Table, list *findings) (*
 	return e, nil
 }
 
-// event compares the row of a customer with the event that is about him.
+// event compares the row of a customer with the event that is about it.
 func (e *erased) event(ev event.Event) {
 	row := e.rows[ev.Order]
 	switch {

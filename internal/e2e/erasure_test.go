@@ -69,6 +69,11 @@ func TestCustomersAreErasedUnderLoadAndKills_I1_I4_I8(t *testing.T) {
 	}
 	p.flowing(200)
 	report := p.settle(traffic, 1000)
+	if n := len(relay.pids) + len(projector.pids); n != 2+2*customers/5 {
+		t.Errorf("%d processes of relay and projector, want that %d were killed", n, 2*customers/5)
+	}
+	aborted, skipped := p.aborted(), relay.total(relaySkipped)
+	t.Logf("%d transactions broken off with %d records, at least %v read again and dropped", aborted.Transactions, aborted.Records, skipped)
 	if report.Customers.Rows != customers {
 		t.Errorf("the audit saw %d customers who were erased, want %d", report.Customers.Rows, customers)
 	}

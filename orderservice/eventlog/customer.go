@@ -26,10 +26,12 @@ var (
 	ErrErased = errors.New("the customer was erased")
 )
 
-// Customer is a person. Printed or logged, it is the id and nothing else.
+// Customer is a person. Printed, logged or encoded, it is the id and nothing else: what shows more has to name it.
 type Customer struct {
-	ID                   int
-	Name, Email, Address string
+	ID      int
+	Name    string `json:"-"`
+	Email   string `json:"-"`
+	Address string `json:"-"`
 }
 
 // String implements fmt.Stringer.

@@ -282,6 +282,7 @@ func TestAPersonIsNeverPrinted(t *testing.T) {
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("got", "customer", c)
 	slog.New(slog.NewTextHandler(&out, nil)).Info("got", "customer", c)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("got", "answer", struct{ Body []eventlog.Customer }{[]eventlog.Customer{c}})
 	fmt.Fprintf(&out, "%v %+v %#v %s", c, c, c, c)
 	if text := out.String(); strings.Contains(text, "Quinn") || strings.Contains(text, "Mill") || !strings.Contains(text, "customer 17") {
 		t.Errorf("got %s", text)
