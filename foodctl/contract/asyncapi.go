@@ -79,9 +79,16 @@ func exampleOf(t event.Type, payload json.RawMessage) (example, error) {
 }
 
 func recordOf(t event.Type, payload json.RawMessage) (*kgo.Record, error) {
-	const order = "019ab2c8-8f3e-7c55-8a6a-6f0d2c1b9e4d"
+	about := uuid.MustParse("019ab2c8-8f3e-7c55-8a6a-6f0d2c1b9e4d") // an order
+	data, err := event.Event{Type: t, Payload: payload}.Data()
+	if err != nil {
+		return nil, err
+	}
+	if erased, is := data.(event.CustomerErased); is {
+		about = event.CustomerKey(erased.CustomerID)
+	}
 	return topic.Record(topic.Name, outbox.Row{
-		Seq: []byte("41"), ID: []byte(uuid.NewSHA1(uuid.MustParse(order), []byte(t)).String()), AggregateID: []byte(order),
+		Seq: []byte("41"), ID: []byte(uuid.NewSHA1(about, []byte(t)).String()), AggregateID: []byte(about.String()),
 		Type: []byte(t), Version: []byte("1"), Payload: payload, OccurredAt: []byte("2026-11-23 04:22:00.5+00"),
 		Headers: []byte(`{"actor":"api"}`),
 	}, topic.Source{Name: "/orders", Commit: 0x16_B374D848, Committed: time.Date(2026, 11, 23, 4, 22, 0, 0, time.UTC), Last: true})
