@@ -48,6 +48,11 @@ func TestASchemaRegistryIsSwitchedOnUnderTraffic_I4(t *testing.T) {
 	p.flowing(100)
 	p.settle(traffic, 900)
 	p.bothForms(registry)
+	var order string
+	if err := p.orders.QueryRow(t.Context(), "SELECT aggregateid::text FROM outbox ORDER BY seq DESC LIMIT 1").Scan(&order); err != nil {
+		t.Fatal(err)
+	}
+	p.run(testenv.Build(t, "foodctl"), "order", order)
 }
 
 // registry is a client of the test's registry, which compares with all that it ever had.
