@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -285,6 +286,26 @@ func TestNoTokenIsInALog(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "request refused") || strings.Contains(log.String(), token) {
 		t.Errorf("want refusals without the token in the log:\n%s", &log)
+	}
+}
+
+func TestItIsSaidWhereEverybodyMayAsk(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	issue(t, file, "a", Read)
+	for _, tt := range []struct {
+		file, ip string
+		said     bool
+	}{{"", "127.0.0.1", false}, {"", "::1", false}, {"", "::", true}, {"", "192.0.2.7", true}, {file, "::", false}} {
+		var log strings.Builder
+		guard, err := Flags{TokenFile: tt.file}.Guard(slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		guard.Announce(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 7481})
+		if said := strings.Contains(log.String(), "no token is asked for"); said != tt.said {
+			t.Errorf("at %s with the token file %q: the log says %q", tt.ip, tt.file, &log)
+		}
 	}
 }
 
