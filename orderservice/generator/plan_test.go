@@ -137,7 +137,7 @@ func TestEveryEventOfEveryPlanFitsItsSchema(t *testing.T) {
 	t.Parallel()
 	schemas := contract.Schemas(t)
 	seen := make(map[event.Type]int)
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		g := invented(seed)
 		for n := range uint64(500) {
 			p := g.nth(n)
