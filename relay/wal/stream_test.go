@@ -253,7 +253,7 @@ func TestKeepalivesComeInOrderBetweenTransactions(t *testing.T) {
 				failed <- err
 				return
 			}
-			if _, err := other.Exec(t.Context(), "UPDATE customers SET name = name WHERE id = 1"); err != nil {
+			if _, err := other.Exec(t.Context(), "UPDATE menu_items SET name = name WHERE id = 1"); err != nil {
 				failed <- err
 				return
 			}
@@ -266,7 +266,7 @@ func TestKeepalivesComeInOrderBetweenTransactions(t *testing.T) {
 	if err := <-failed; err != nil {
 		t.Fatal(err)
 	}
-	s.exec("UPDATE customers SET name = name WHERE id = 1")
+	s.exec("UPDATE menu_items SET name = name WHERE id = 1")
 	for r.next().Kind != Idle {
 	}
 	if err := wholeTransactions(r.seen); err != nil {
