@@ -61,7 +61,7 @@ func New(cfg Config) http.Handler { return open(cfg) }
 
 func open(cfg Config) *api {
 	a := &api{
-		menu:     menu{pool: cfg.Pool},
+		menu:     &menu{pool: cfg.Pool},
 		log:      cfg.Log,
 		logger:   cfg.Logger,
 		metrics:  newMetrics(cfg.Metrics),
@@ -80,7 +80,7 @@ func open(cfg Config) *api {
 }
 
 type api struct {
-	menu     menu
+	menu     *menu
 	log      *eventlog.Log
 	logger   *slog.Logger
 	metrics  *metrics

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -63,7 +64,7 @@ func (a *api) registerPlace() {
 	op := huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{"orders"},
 		Summary: "Place an order", Description: "All lines get the menu's prices of now.",
-		DefaultStatus: http.StatusCreated, Errors: commandErrors, Parameters: commandHeaders[:3], Responses: placed(),
+		DefaultStatus: http.StatusCreated, Errors: commandErrors, Parameters: slices.Clone(commandHeaders[:3]), Responses: placed(),
 	}
 	register(a, op, func(ctx context.Context, in *struct{ Body placement }) (*shown, error) {
 		id, err := uuid.NewV7()
@@ -91,7 +92,7 @@ func asWritten[C order.Command](a *api, verb, summary string) {
 func priced[W any](a *api, verb, summary string, command func(context.Context, W) (order.Command, error)) {
 	op := huma.Operation{
 		OperationID: verb, Method: http.MethodPost, Path: "/v1/orders/{id}/" + verb, Tags: []string{"commands"},
-		Summary: summary, Errors: append([]int{http.StatusNotFound, http.StatusPreconditionFailed}, commandErrors...), Parameters: commandHeaders,
+		Summary: summary, Errors: append([]int{http.StatusNotFound, http.StatusPreconditionFailed}, commandErrors...), Parameters: slices.Clone(commandHeaders),
 	}
 	register(a, op, func(ctx context.Context, in *struct {
 		OrderPath

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -41,7 +42,7 @@ func (a *api) registerCustomers() {
 		Summary: "Erase what is known of a customer",
 		Description: "Name and addresses are deleted, and customer.erased is published, in one transaction. The customer orders nothing from then on. " +
 			"To erase again does nothing and has the same answer, so it may be given again without a key.",
-		Errors: queryErrors, Parameters: commandHeaders[1:3],
+		Errors: queryErrors, Parameters: slices.Clone(commandHeaders[1:3]),
 	}, a.erase)
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -20,6 +21,9 @@ const maxBody = 64 << 10
 
 // maxDepth is how many objects and arrays may be within each other in a body. The deepest valid one has three.
 const maxDepth = 8
+
+// maxNames is how many fields or items an object or array may have. An order has order.MaxLines lines.
+const maxNames = 256
 
 // understood holds a request to what is the same for all of them, whatever is asked: its query says each thing once, and
 // its body is one JSON object. What the object's fields may be is said by the types that huma decodes it into.
@@ -91,7 +95,7 @@ func decodable(contentType string, body []byte) error {
 // the two they take.
 func unambiguous(body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	if err := value(decoder, "", 0); err != nil {
+	if err := value(decoder, nil); err != nil {
 		return err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
@@ -100,8 +104,8 @@ func unambiguous(body []byte) error {
 	return nil
 }
 
-// value reads one value. Its depth is that of what it lies in.
-func value(decoder *json.Decoder, pointer string, depth int) error {
+// value reads one value, which lies under these names.
+func value(decoder *json.Decoder, under []string) error {
 	token, err := decoder.Token()
 	if err != nil {
 		return notJSON(err)
@@ -110,24 +114,27 @@ func value(decoder *json.Decoder, pointer string, depth int) error {
 	if !compound {
 		return nil
 	}
-	if depth == maxDepth {
+	if len(under) == maxDepth {
 		return refused("", "depth", fmt.Sprintf("more than %d objects and arrays lie within each other", maxDepth))
 	}
-	names := make(map[string]bool)
-	for i := 0; decoder.More(); i++ {
-		name := strconv.Itoa(i)
+	var names []string
+	for decoder.More() {
+		name := strconv.Itoa(len(names))
 		if open == '{' {
 			token, err := decoder.Token()
 			if err != nil {
 				return notJSON(err)
 			}
 			name, _ = token.(string)
-			if names[name] {
-				return refused(child(pointer, name), "duplicate", fmt.Sprintf("the object has the name %q twice", name))
+			if slices.Contains(names, name) {
+				return refused(pointerTo(append(under, name)), "duplicate", fmt.Sprintf("the object has the name %q twice", name))
 			}
-			names[name] = true
 		}
-		if err := value(decoder, child(pointer, name), depth+1); err != nil {
+		if len(names) == maxNames {
+			return refused(pointerTo(under), "too_long", fmt.Sprintf("more than %d fields or items in one object or array", maxNames))
+		}
+		names = append(names, name)
+		if err := value(decoder, append(under, name)); err != nil {
 			return err
 		}
 	}
@@ -144,13 +151,17 @@ func notJSON(err error) error {
 	return refused("", "syntax", "the body is not valid JSON: "+strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// child is the JSON pointer (RFC 6901), as a URI fragment, of what an object or array has under a name.
-func child(pointer, name string) string {
-	if pointer == "" {
-		pointer = "#"
+// pointerTo is the JSON pointer (RFC 6901), as a URI fragment, of what lies under names.
+func pointerTo(names []string) string {
+	var pointer strings.Builder
+	pointer.WriteByte('#')
+	for _, name := range names {
+		pointer.WriteString("/" + url.PathEscape(escape.Replace(name)))
 	}
-	return pointer + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+	return pointer.String()
 }
+
+var escape = strings.NewReplacer("~", "~0", "/", "~1")
 
 // refused is a request that cannot be understood.
 func refused(pointer, rule, detail string) *problem {

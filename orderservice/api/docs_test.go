@@ -41,6 +41,21 @@ func TestDocumentIsOpenAPI31AndHasEveryOperation(t *testing.T) {
 	}
 }
 
+func TestEachCommandTakesTheHeadersOfCommands(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for _, verb := range s.verbs() {
+		var names []string
+		for _, p := range s.huma.OpenAPI().Paths["/v1/orders/{id}/"+verb].Post.Parameters {
+			names = append(names, p.Name)
+		}
+		slices.Sort(names)
+		if want := []string{"Correlation-Id", "Idempotency-Key", "If-Match", "Traceparent", "id"}; !slices.Equal(names, want) {
+			t.Errorf("%s: got %v, want %v", verb, names, want)
+		}
+	}
+}
+
 // What the document says of a field is what the order's rules say: a bound that only one of the two has would refuse what
 // is right, or promise what is refused.
 func TestDocumentHasTheOrdersBounds(t *testing.T) {

@@ -145,6 +145,23 @@ func TestMenuHasPricesAndTheClientSetsNone(t *testing.T) {
 	}
 }
 
+func TestOrdersHaveTheMenusPricesOfAMomentAgo(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.placed() // the menu is known now
+	s.exec("INSERT INTO menu_items (id, name, category, price_minor, currency) VALUES (21, 'Pho', 'main', 1100, 'EUR')")
+	if r := s.post("/v1/orders", `{"customer_id":7,"service":"pickup","lines":[{"item_id":21,"quantity":1}]}`); r.code != http.StatusCreated {
+		t.Errorf("a new item: got %d %s, want it at once", r.code, r.body)
+	}
+	s.exec("UPDATE menu_items SET price_minor = 600 WHERE id = 1")
+	changed := time.Now()
+	for s.post("/v1/orders", soup).order(t).Total.Minor != 2*600 {
+		if time.Since(changed) > time.Minute {
+			t.Fatal("after a minute the old price is still charged")
+		}
+	}
+}
+
 func TestIfMatchHoldsTheVersion_I2(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -7,7 +7,7 @@ import (
 )
 
 // The headers of requests, as the document has them. They are read in conditions.go, off the request: huma does not tell a
-// header that is empty or given twice from one that is not there.
+// header that is empty or given twice from one that is not there. It adds to an operation's parameters: each gets a copy.
 var (
 	ifNoneMatchHeader = header("If-None-Match", "Answer 304 without a body if the order is still at this ETag.", `"3"`, "")
 

@@ -100,9 +100,11 @@ func ruleProblem(e *order.RuleError) *problem {
 
 // pointer turns "lines[2].quantity" into "#/lines/2/quantity".
 func pointer(field string) string {
-	path := url.URL{Fragment: "/" + strings.NewReplacer("[", "/", "].", "/", "]", "", ".", "/").Replace(field)}
+	path := url.URL{Fragment: "/" + slashes.Replace(field)}
 	return "#" + path.EscapedFragment() // a name that a client has made up may be anything
 }
+
+var slashes = strings.NewReplacer("[", "/", "].", "/", "]", "", ".", "/")
 
 // document is a problem with what this API adds (RFC 9457 section 3.2).
 type document struct {

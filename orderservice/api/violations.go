@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -63,7 +64,7 @@ func inBody(place, message string) violation {
 	}
 	var missing string
 	if n, _ := fmt.Sscanf(message, validation.MsgExpectedRequiredProperty, &missing); n == 1 {
-		return violation{child(v.Pointer, missing), string(order.RuleRequired), "the field is missing"}
+		return violation{cmp.Or(v.Pointer, "#") + "/" + missing, string(order.RuleRequired), "the field is missing"}
 	}
 	for _, known := range []struct{ message, rule string }{
 		{validation.MsgUnexpectedProperty, ruleUnknownField},

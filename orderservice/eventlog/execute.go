@@ -90,7 +90,7 @@ func (x *execution) try(ctx context.Context) (Result, error) {
 		return resultAt(past.history, version)
 	}
 	if past.key != nil {
-		return x.log.replay(ctx, x.cmd, *past.key)
+		return x.replay(ctx, *past.key)
 	}
 	if len(past.history) == 0 && !placing(x.cmd) {
 		return Result{}, ErrNotFound

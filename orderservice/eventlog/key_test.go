@@ -143,6 +143,62 @@ func TestCommandsAtOnceWithOneKeyHaveOneEffect_I12(t *testing.T) {
 	}
 }
 
+// The first commits while its twin reads: before the one or before the other of what that reads. Done again it would break a
+// rule, so a twin that saw the first's events and not its key would be refused for what it has done itself.
+func TestTheFirstMayCommitWhileItsTwinReads_I12(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"outbox", "idempotency_keys"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t)
+			id := uuid.New()
+			f.do(id, place)
+			pay := eventlog.Command{Order: id, Do: order.AuthorizePayment{}, Key: &eventlog.Key{Value: "pay"}}
+			log := open(connect(t, f.admin.Config().ConnString(), 1)) // one connection, on which the statements are prepared by now
+			first, err := log.Execute(t.Context(), pay)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What it has written is taken out, and put in again by a transaction that can be held.
+			f.exec(`CREATE TABLE events AS SELECT * FROM outbox WHERE version > 1`)
+			f.exec(`DELETE FROM outbox WHERE version > 1`)
+			f.exec(`CREATE TABLE keys AS SELECT * FROM idempotency_keys`)
+			f.exec(`DELETE FROM idempotency_keys`)
+			tx, err := f.admin.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback(context.Background()) //nolint:errcheck // it is committed
+			for _, statement := range []string{
+				`LOCK TABLE ` + table + ` IN ACCESS EXCLUSIVE MODE`,
+				`INSERT INTO outbox OVERRIDING SYSTEM VALUE SELECT * FROM events`,
+				`INSERT INTO idempotency_keys SELECT * FROM keys`,
+			} {
+				if _, err := tx.Exec(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			var (
+				group sync.WaitGroup
+				twin  eventlog.Result
+			)
+			group.Go(func() { twin, err = log.Execute(t.Context(), pay) })
+			f.until(waiting, 1)
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			group.Wait()
+			if err != nil {
+				t.Fatalf("the twin was refused: %v", err)
+			}
+			first.Replayed = true
+			if diff := cmp.Diff(first, twin); diff != "" {
+				t.Errorf("(-first +twin):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestHungWriterEndsInALockTimeout(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

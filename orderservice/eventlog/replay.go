@@ -29,11 +29,17 @@ SELECT request_hash, order_id, version
 FROM idempotency_keys
 WHERE key = $1`
 
-// read asks for the key and the history in one round trip. The key first: each statement sees what was committed before
-// it began, so a history without the key's events would otherwise come with the key.
+// read asks for the history and the key in one round trip. The history first: each statement sees what was committed
+// before it began, so a history with the key's events comes with the key. The other way round it could come without, and
+// the command would be judged by a state that its own twin has made. A key that comes without its events does no harm:
+// replay reads them.
 func (l *Log) read(ctx context.Context, cmd Command) (past, error) {
 	var p past
 	batch := &pgx.Batch{}
+	batch.Queue(selectHistory, cmd.Order, event.AggregateOrder).Query(func(rows pgx.Rows) (err error) {
+		p.history, err = pgx.CollectRows(rows, outbox.Scan)
+		return err
+	})
 	if cmd.Key != nil {
 		batch.Queue(selectKey, cmd.Key.Value).Query(func(rows pgx.Rows) error {
 			keys, err := pgx.CollectRows(rows, scanKey)
@@ -43,10 +49,6 @@ func (l *Log) read(ctx context.Context, cmd Command) (past, error) {
 			return err
 		})
 	}
-	batch.Queue(selectHistory, cmd.Order, event.AggregateOrder).Query(func(rows pgx.Rows) (err error) {
-		p.history, err = pgx.CollectRows(rows, outbox.Scan)
-		return err
-	})
 	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return past{}, fmt.Errorf("read: %w", translateRead(err))
 	}
@@ -60,17 +62,19 @@ func scanKey(row pgx.CollectableRow) (usedKey, error) {
 }
 
 // replay returns the result of the key's first command. For order.Place that is about another order id than the command
-// has now, and only the key knows which.
-func (l *Log) replay(ctx context.Context, cmd Command, key usedKey) (Result, error) {
-	if string(key.requestHash) != string(cmd.Key.RequestHash[:]) {
+// has now, and only the key knows which. An attempt of this very call that was committed between history and key is no
+// replay.
+func (x *execution) replay(ctx context.Context, key usedKey) (Result, error) {
+	if string(key.requestHash) != string(x.cmd.Key.RequestHash[:]) {
 		return Result{}, ErrKeyReused
 	}
-	history, err := l.History(ctx, key.order)
+	history, err := x.log.History(ctx, key.order)
 	if err != nil {
 		return Result{}, fmt.Errorf("replay: %w", err)
 	}
 	result, err := resultAt(history, key.version)
-	result.Replayed = true
+	_, own := x.committed(history)
+	result.Replayed = !own
 	return result, err
 }
 
