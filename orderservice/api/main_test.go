@@ -137,9 +137,9 @@ func (s *service) scan(target any, statement string, arguments ...any) {
 	}
 }
 
-func (s *service) exec(statement string, arguments ...any) {
+func (s *service) exec(statement string) {
 	s.t.Helper()
-	if _, err := s.pool.Exec(context.Background(), statement, arguments...); err != nil {
+	if _, err := s.pool.Exec(context.Background(), statement); err != nil {
 		s.t.Fatalf("%s: %v", statement, err)
 	}
 }
