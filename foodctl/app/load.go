@@ -6,17 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/load"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 type loadCmd struct {
 	ops.DatabaseFlags `embed:""`
+	auth.ClientFlags  `embed:""`
 
 	To          string        `help:"The orders API, http(s)://HOST:PORT, or the orders database, postgres://..., for its event log without the API (${default})." env:"FOODCTL_TO" default:"http://127.0.0.1:7481" placeholder:"URL"`
 	Profile     load.Shape    `help:"How the rate goes with time: constant; ramp, from --rate up to --peak; spike, --peak in the middle fifth; soak, constant for long, which prints a line per interval and the drift of the p99 (${default})." enum:"constant,ramp,spike,soak" default:"constant" env:"FOODCTL_PROFILE" placeholder:"SHAPE" group:"When"`
@@ -44,15 +47,14 @@ func (loadCmd) Help() string {
 stall is charged with all that it kept waiting; service time, from the sending to the answer, stands beside it. Each answer is held
 against what it had to be: the status of each flaw, one effect of what is given twice, a read that is not older than an earlier answer.
 
-Ctrl-C ends it with the report of what was until then. A bearer token is taken from the environment, FOODCTL_TOKEN; a certificate of an
-authority of one's own from SSL_CERT_FILE. Let nothing else run beside it, or at least not on the processors that it needs itself.
+Ctrl-C ends it with the report of what was until then. Let nothing else run beside it, or at least not on the processors that it needs itself.
 
 Exit code: 0; 1 if an answer was not as it had to be, or nothing was done at all. Being turned away (503) is an outcome like another.`
 }
 
 // Run loads and prints.
-func (c *loadCmd) Run(ctx context.Context, out io.Writer, p progress) error {
-	target, err := c.target(ctx)
+func (c *loadCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger, p progress) error {
+	target, err := c.target(ctx, log)
 	if err != nil {
 		return &ops.ExitError{Code: 2, Err: err}
 	}
@@ -75,7 +77,7 @@ func (c *loadCmd) Run(ctx context.Context, out io.Writer, p progress) error {
 	return nil
 }
 
-func (c *loadCmd) target(ctx context.Context) (load.Target, error) {
+func (c *loadCmd) target(ctx context.Context, log *slog.Logger) (load.Target, error) {
 	if strings.HasPrefix(c.To, "postgres://") || strings.HasPrefix(c.To, "postgresql://") {
 		address, err := c.Login(c.To)
 		if err != nil {
@@ -83,7 +85,11 @@ func (c *loadCmd) target(ctx context.Context) (load.Target, error) {
 		}
 		return load.Log(ctx, address, min(c.MaxInFlight, mostConnections))
 	}
-	return load.API(c.To, os.Getenv("FOODCTL_TOKEN"), c.MaxInFlight)
+	client, err := c.Client(log)
+	if err != nil {
+		return nil, err
+	}
+	return load.API(c.To, client)
 }
 
 // mostConnections of a load's own to the database: a server takes 100 by itself. More can be had by pool_max_conns in the

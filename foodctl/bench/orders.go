@@ -15,6 +15,7 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/access"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/load"
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/stack"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
@@ -194,7 +195,11 @@ func (t *ordersTrial) prepare(ctx context.Context) (err error) {
 	if err := p.start(); err != nil {
 		return err
 	}
-	if t.api, err = load.API(p.url, "", max(most, inFlight)); err != nil {
+	client, err := auth.ClientFlags{}.Client(nil) // no token is asked for, and none is read
+	if err != nil {
+		return err
+	}
+	if t.api, err = load.API(p.url, client); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("orderservice does not answer within %s", patience))

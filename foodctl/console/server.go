@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,7 +42,7 @@ func (c *Console) Handler(reg *prometheus.Registry) http.Handler {
 	mux.HandleFunc("POST /api/chaos/{verb}", c.serveChaos)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edge.Begin(w)
-		if auth.Caller(r.Context()) == "" && !expected(r.Host) {
+		if auth.Caller(r.Context()) == "" && !edge.Here(r.Host) {
 			refuse(w, misdirected, "%q is not how this console is reached: use localhost or an address", r.Host)
 			return
 		}
@@ -53,17 +51,6 @@ func (c *Console) Handler(reg *prometheus.Registry) http.Handler {
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		mux.ServeHTTP(w, r)
 	})
-}
-
-// expected says whether a request means this machine. A name that a stranger's DNS server answers for does not: his page could otherwise
-// read from here what its own browser shows (DNS rebinding). Who has shown a token may use any name, such as a certificate's: to a page
-// of another origin the browser does not lend it.
-func expected(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	return name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
 }
 
 func refuse(w http.ResponseWriter, k edge.Kind, format string, args ...any) {

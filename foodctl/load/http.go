@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -23,26 +22,17 @@ import (
 // api is the orders API as a target.
 type api struct {
 	base   string // without a slash at its end
-	token  string
 	client *http.Client
 }
 
-// API returns the orders API at a URL as a target, with so many connections kept at most. The bearer token may be empty.
-func API(address, token string, connections int) (Target, error) {
+// API returns the orders API at a URL as a target, which the client asks: it shows the token, if there is one, and follows no
+// redirection.
+func API(address string, client *http.Client) (Target, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return nil, errors.New("--to is not of the form http://HOST:PORT (a token goes into FOODCTL_TOKEN)")
+		return nil, errors.New("--to is not of the form http://HOST:PORT (a token goes into a file: --bearer-token-file)")
 	}
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, MaxIdleConns: connections, MaxIdleConnsPerHost: connections,
-		IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
-	}
-	return &api{
-		base: strings.TrimSuffix(u.String(), "/"), token: token,
-		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // an answer like another, and none that is expected
-		}},
-	}, nil
+	return &api{base: strings.TrimSuffix(u.String(), "/"), client: client}, nil
 }
 
 // Name implements Target.
@@ -71,7 +61,7 @@ func (a *api) Menu(ctx context.Context) ([]event.Line, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the orders API does not answer: %w: start it (foodctl up), or give --to its address", err)
 	case reply.code == http.StatusUnauthorized || reply.code == http.StatusForbidden:
-		return nil, fmt.Errorf("GET %s/v1/menu: %d: give a token that may read and command in FOODCTL_TOKEN", a.base, reply.code)
+		return nil, fmt.Errorf("GET %s/v1/menu: %d: give a token with the scope command by --bearer-token-file", a.base, reply.code)
 	case reply.code != http.StatusOK:
 		return nil, fmt.Errorf("GET %s/v1/menu: %s: is that the orders API?", a.base, reply)
 	}
@@ -193,9 +183,8 @@ func (a *api) send(ctx context.Context, method, path string, body []byte, header
 	if header != nil {
 		r.Header = header
 	}
-	if a.token != "" {
-		r.Header.Set("Authorization", "Bearer "+a.token)
-	}
+	// net/http would give a request with a key again by itself, unseen, and the answers to what is given twice would not add up.
+	r.GetBody = nil
 	response, err := a.client.Do(r)
 	if err != nil {
 		return reply{}, err

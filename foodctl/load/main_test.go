@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
@@ -149,7 +150,7 @@ func orderservice(t *testing.T) service {
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()         // killed
 	})
-	target := s.api(t, "")
+	target := s.api(t)
 	for deadline := time.Now().Add(time.Minute); ; {
 		if _, err := target.Menu(t.Context()); err == nil {
 			return s
@@ -160,9 +161,9 @@ func orderservice(t *testing.T) service {
 	}
 }
 
-func (s service) api(t *testing.T, token string) Target {
+func (s service) api(t *testing.T) Target {
 	t.Helper()
-	target, err := API(s.url, token, 16)
+	target, err := API(s.url, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func placement1(t *testing.T, target Target) Request {
 func targets(t *testing.T) map[string]Target {
 	t.Helper()
 	s := orderservice(t)
-	return map[string]Target{"API": s.api(t, ""), "event log": direction(t, s.database)}
+	return map[string]Target{"API": s.api(t), "event log": direction(t, s.database)}
 }
 
 // The real service's answers: each flaw is refused, and the sound request beside it is not.
@@ -92,7 +92,7 @@ func TestALoadOnTheRealOrderserviceHoldsAndMakesOneOrderOfTwoCommands_I12(t *tes
 	t.Parallel()
 	s := orderservice(t)
 	var done int64
-	for _, target := range []Target{s.api(t, ""), direction(t, s.database)} {
+	for _, target := range []Target{s.api(t), direction(t, s.database)} {
 		c := constant(150, 2*time.Second)
 		c.Mix = Mix{Act: 0.4, Read: 0.2, Invalid: 0.2, Duplicate: 0.4, Customers: 100, Zipf: 1.1, Seed: 3}
 		c.MaxInFlight = 8
@@ -168,7 +168,7 @@ func TestAnswersAreHeldAgainstWhatTheRequestHadToGet(t *testing.T) {
 		{409, problem, `{"type":"/problems/key-in-use"}`, Sound, InUse},
 		{307, "text/plain", ``, Sound, Wrong},
 	} {
-		target, err := API(answering(t, tt.code, tt.media, tt.body).URL, "", 1)
+		target, err := API(answering(t, tt.code, tt.media, tt.body).URL, http.DefaultClient)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,49 +187,24 @@ func TestWhoIsNotTheAPIIsNamed(t *testing.T) {
 	t.Parallel()
 	for want, url := range map[string]string{
 		"does not answer": "http://127.0.0.1:1",
-		"FOODCTL_TOKEN":   answering(t, http.StatusUnauthorized, "text/plain", "").URL,
+		"--bearer-token":  answering(t, http.StatusUnauthorized, "text/plain", "").URL,
 		"is that the":     answering(t, http.StatusNotFound, "text/html", "<p>nothing here").URL,
 	} {
-		target, err := API(url, "secret-token", 1)
+		target, err := API(url, http.DefaultClient)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = Run(t.Context(), constant(1, time.Second), target)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", url, err, want)
 		}
 	}
 	for _, address := range []string{"", "127.0.0.1:7481", "ftp://host", "http://me:secret@host", "http://"} {
-		if _, err := API(address, "", 1); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := API(address, http.DefaultClient); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: got %v", address, err)
 		}
 	}
 	if _, err := Log(t.Context(), "postgres://me:sec ret@host:x/", 1); err == nil || strings.Contains(err.Error(), "ret@") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestTheTokenGoesWithEachRequest(t *testing.T) {
-	t.Parallel()
-	const token = "secret-token"
-	var missing int
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+token {
-			missing++
-		}
-		w.WriteHeader(http.StatusOK)
-		_, _ = w.Write([]byte(`{"items":[{"item_id":1,"name":"Soup","price":{"minor":1,"currency":"EUR"}}]}`)) // to the test
-	}))
-	t.Cleanup(s.Close)
-	target, err := API(s.URL, token, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if lines, err := target.Menu(t.Context()); err != nil || len(lines) != 1 || missing > 0 {
-		t.Errorf("%v, %v, %d requests without the token", lines, err, missing)
-	}
-	target.Do(t.Context(), placement1(t, target))
-	if missing > 0 || strings.Contains(target.Name(), token) {
-		t.Errorf("%d requests without the token; the name is %s", missing, target.Name())
 	}
 }

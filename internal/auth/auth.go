@@ -1,11 +1,12 @@
 // Package auth says who may ask a program over HTTP: bearer tokens with scopes, and TLS.
 //
 // It promises that behind a Guard with a token file nothing is answered without a token of that file but the two health checks; that a
-// token which is taken out of the file opens nothing a second later, and that no stream that it opened outlives it by more than
+// token which is taken out of the file opens nothing a second later, if the file can be used (else a warning says so, and what it had
+// before holds), and that no stream that it opened outlives it by more than
 // maxStream; and that no token is in a log, an error or a metric. Without a token file whoever reaches the listener may ask everything.
 //
 // It does not count attempts: a token of foodctl token is 256 random bits, and nobody guesses those. It does not know the programs'
-// endpoints, but for those that do harm.
+// endpoints, but for those that do harm and that show who somebody is.
 package auth
 
 import (

@@ -147,6 +147,8 @@ func TestEachRequestTakesTheScopeOfItsMethodAndHarm(t *testing.T) {
 		{"TRACE", "/", Admin},
 		{"BREW", "/pot", Admin},
 		{"GET", "/debug/pprof/heap", Admin},
+		{"GET", "/v1/customers/7", Admin}, // who it is
+		{"GET", "/v1/customers/7/orders", Read},
 		{"GET", "/%64ebug/pprof/heap", Admin},
 		{"POST", "/api/chaos/kill", Admin},
 	} {

@@ -49,6 +49,9 @@ type token struct {
 type tokens []token
 
 // names become the actor in the headers of events, and are logged.
+// nothing is the hash of no token at all, which a script makes of a variable that is not set.
+var nothing = sha256.Sum256(nil)
+
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // NewToken makes a token, and its line for a token file.
@@ -103,7 +106,9 @@ func parseToken(fields []string) (t token, err error) {
 	if err != nil || len(sum) != len(t.sum) {
 		return t, fmt.Errorf("the third field is no SHA-256, %d digits in hex", 2*len(t.sum))
 	}
-	copy(t.sum[:], sum)
+	if copy(t.sum[:], sum); t.sum == nothing {
+		return t, errors.New("the third field is the SHA-256 of nothing: was the token empty?")
+	}
 	return t, nil
 }
 

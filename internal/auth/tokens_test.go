@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,16 +45,17 @@ func TestABadTokenFileIsNamedByItsLineAndShowsNothing(t *testing.T) {
 	t.Parallel()
 	sum := strings.Repeat("ab", 32)
 	for text, want := range map[string]string{
-		"a read " + sum + "\nb reed " + sum:                   "line 2: want the scope read, command or admin",
-		"a " + secret + " " + sum:                             "line 1: want the scope",
-		secret + secret + " read " + sum:                      "line 1: want a name of",
-		"A read " + sum:                                       "line 1: want a name of",
-		"\n\na read":                                          "line 3: want NAME SCOPE SHA256, which foodctl token prints, and there are 2 fields",
-		"a read,command read " + sum:                          "there are 4 fields",
-		"a read " + secret[1:]:                                "line 1: the third field is no SHA-256, 64 digits in hex",
-		"a read " + secret[:62] + "zz":                        "line 1: the third field is no SHA-256",
-		"a read " + sum + "\n# b\na admin " + secret:          "line 3: another line has the same name",
-		"a read " + sum + "\nb admin " + strings.ToUpper(sum): "line 2: another line has the same token",
+		"a read " + sum + "\nb reed " + sum:                                   "line 2: want the scope read, command or admin",
+		"a " + secret + " " + sum:                                             "line 1: want the scope",
+		secret + secret + " read " + sum:                                      "line 1: want a name of",
+		"A read " + sum:                                                       "line 1: want a name of",
+		"\n\na read":                                                          "line 3: want NAME SCOPE SHA256, which foodctl token prints, and there are 2 fields",
+		"a read,command read " + sum:                                          "there are 4 fields",
+		"a read " + secret[1:]:                                                "line 1: the third field is no SHA-256, 64 digits in hex",
+		"a read " + secret[:62] + "zz":                                        "line 1: the third field is no SHA-256",
+		fmt.Sprintf("a read %x", sha256.Sum256(nil)):                          "line 1: the third field is the SHA-256 of nothing",
+		"a read " + sum + "\n# b\na admin " + secret:                          "line 3: another line has the same name",
+		"a read " + sum + "\nb admin " + strings.ToUpper(sum):                 "line 2: another line has the same token",
 		fmt.Sprintf("a read %s\nb none %s", strings.Repeat("cd", 32), secret): "line 2: want the scope",
 	} {
 		ts, err := parseTokens([][]byte{[]byte(text)})

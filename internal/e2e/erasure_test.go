@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -159,6 +160,24 @@ func (p *pipeline) records() (texts [][]byte) {
 	return texts
 }
 
+// asked gives the program a request, which must be answered with the status, or where that is 0 be refused.
+func (g *program) asked(method, path, body string, status int) {
+	g.Helper()
+	r, err := http.NewRequestWithContext(g.Context(), method, g.url()+path, strings.NewReader(body))
+	if err != nil {
+		g.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		g.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if refused := answer.StatusCode/100 == 4; answer.StatusCode != status && (status != 0 || !refused) {
+		g.Fatalf("%s %s %s: got %d, want %d", method, path, body, answer.StatusCode, status)
+	}
+}
+
 // TestNoPersonReachesTheTopicOrALog has each program say all that it can, while orders of all customers are placed, customers are looked up
 // and erased, and requests are refused.
 func TestNoPersonReachesTheTopicOrALog(t *testing.T) {
@@ -180,8 +199,13 @@ func TestNoPersonReachesTheTopicOrALog(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintln(&told, c, slog.Any("customer", c))
+		orders.asked(http.MethodGet, fmt.Sprint("/v1/customers/", id), "", http.StatusOK)
+		for _, body := range []string{`{"customer_id": %q}`, `{%q: 1}`, `{"customer_id": 1, "service": %q, "lines": []}`, `%q`} {
+			orders.asked(http.MethodPost, "/v1/orders", fmt.Sprintf(body, c.Name+" "+c.Email+" "+c.Address), 0) // refused, some way or other
+		}
 		if id%4 == 0 {
-			p.erase(log, id, map[string]string{event.HeaderActor: "customer:" + fmt.Sprint(id)})
+			orders.asked(http.MethodDelete, fmt.Sprint("/v1/customers/", id), "", http.StatusOK)
+			orders.asked(http.MethodGet, fmt.Sprint("/v1/customers/", id), "", http.StatusGone)
 			_, err = log.Customer(t.Context(), id)
 			fmt.Fprintln(&told, err)
 		}

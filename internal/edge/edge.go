@@ -7,9 +7,11 @@ package edge
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -45,4 +47,15 @@ func Recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 	}
+}
+
+// Here says whether a Host header means this machine. A name that a stranger's DNS server answers for does not: his page could otherwise
+// read from here what its own browser shows (DNS rebinding). Who has shown a token may use any name, such as a certificate's: to a page
+// of another origin the browser does not lend it.
+func Here(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	return name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
 }

@@ -22,7 +22,7 @@ func (a *api) registerCommands() {
 	asWritten[order.FailPayment](a, "fail-payment", "Record that the total could not be reserved")
 	asWritten[order.Accept](a, "accept", "The kitchen takes the order")
 	asWritten[order.Reject](a, "reject", "The kitchen does not take the order")
-	priced(a, "amend", "Replace the lines, at the menu's prices of now", func(ctx context.Context, w amendment) (order.Command, error) {
+	priced(a, "amend", "Replace the lines, at the menu's prices", func(ctx context.Context, w amendment) (order.Command, error) {
 		lines, err := a.menu.price(ctx, w.Lines)
 		return order.Amend{Lines: lines}, err
 	})
@@ -63,10 +63,13 @@ type amendment struct {
 func (a *api) registerPlace() {
 	op := huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", Tags: []string{"orders"},
-		Summary: "Place an order", Description: "All lines get the menu's prices of now.",
+		Summary: "Place an order", Description: "All lines get the menu's prices, as they are or were a second ago.",
 		DefaultStatus: http.StatusCreated, Errors: commandErrors, Parameters: slices.Clone(commandHeaders[:3]), Responses: placed(),
 	}
 	register(a, op, func(ctx context.Context, in *struct{ Body placement }) (*shown, error) {
+		if exchangeOf(ctx).request.Header.Get("If-Match") != "" {
+			return nil, &problem{kind: notExpected, detail: "an order that is placed has no version before"}
+		}
 		id, err := uuid.NewV7()
 		if err != nil {
 			return nil, fmt.Errorf("order id: %w", err)

@@ -59,7 +59,7 @@ func unquote(s string) (string, bool) {
 	return unescape.Replace(m[1]), true
 }
 
-var strongETag = regexp.MustCompile(`^"([0-9]{1,18})"$`)
+var strongETag = regexp.MustCompile(`^"(0|[1-9][0-9]{0,17})"$`)
 
 // noVersion is one that no order has.
 const noVersion = -1

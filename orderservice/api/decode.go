@@ -43,6 +43,7 @@ func understood(w http.ResponseWriter, r *http.Request) error {
 	} else if err := decodable(r.Header.Get("Content-Type"), body); err != nil {
 		return err
 	}
+	r.Header.Set("Content-Type", "application/json") // whatever it was called: huma knows no other spelling
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }

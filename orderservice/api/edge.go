@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
@@ -46,18 +48,19 @@ func (a *api) edge(route string, h http.HandlerFunc) http.Handler {
 		begun := time.Now()
 		x := &exchange{id: edge.Begin(w), request: r}
 		answer := &memory{header: make(http.Header), code: http.StatusOK}
-		err := crossOrigin.Check(r)
-		if err != nil {
-			err = &problem{kind: forbidden, detail: "a page of another origin must not do this"}
-		} else {
-			err = a.admitted(r.Context(), w, x, func(r *http.Request) { h(answer, r) })
+		err := trusted(r, crossOrigin)
+		if err == nil {
+			err = understood(w, r) // before it takes a place: a body may come slowly
+		}
+		if err == nil {
+			err = a.admitted(r.Context(), x, func(r *http.Request) { h(answer, r) })
 		}
 		code := answer.code
 		if err != nil {
 			code = a.writeProblem(w, r, err)
 		} else {
 			maps.Copy(w.Header(), answer.header)
-			if r.Method == http.MethodGet && answer.header.Get("ETag") != "" {
+			if r.Method != http.MethodPost && answer.header.Get("ETag") != "" {
 				w.Header().Set("Cache-Control", "no-cache") // it may be kept, and is asked for with If-None-Match
 			}
 			edge.Send(w, code, &answer.body)
@@ -66,8 +69,21 @@ func (a *api) edge(route string, h http.HandlerFunc) http.Handler {
 	})
 }
 
+// trusted refuses what a page of somebody else may have a browser ask: of another origin, or of its own, whose name leads to
+// this machine (DNS rebinding). Whoever has shown a token may use any name, and beyond the loopback so may everybody.
+func trusted(r *http.Request, crossOrigin *http.CrossOriginProtection) error {
+	if crossOrigin.Check(r) != nil {
+		return &problem{kind: forbidden, detail: "a page of another origin must not do this"}
+	}
+	at, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if at != nil && at.IP.IsLoopback() && auth.Caller(r.Context()) == "" && !edge.Here(r.Host) {
+		return &problem{kind: misdirected, detail: fmt.Sprintf("%q is not how this machine's API is reached without a token: use localhost or an address", r.Host)}
+	}
+	return nil
+}
+
 // admitted does the request unless too many are being done.
-func (a *api) admitted(ctx context.Context, w http.ResponseWriter, x *exchange, do func(*http.Request)) (err error) {
+func (a *api) admitted(ctx context.Context, x *exchange, do func(*http.Request)) (err error) {
 	select {
 	case a.inFlight <- struct{}{}:
 		defer func() { <-a.inFlight }()
@@ -75,9 +91,6 @@ func (a *api) admitted(ctx context.Context, w http.ResponseWriter, x *exchange, 
 		return &problem{kind: busy, detail: fmt.Sprintf("%d requests are being worked on", cap(a.inFlight))}
 	}
 	defer edge.Recovered(&err)
-	if err := understood(w, x.request); err != nil {
-		return err
-	}
 	// Whoever hangs up does not cut a command off in its commit: it would cost a connection and leave the outcome open.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()

@@ -22,12 +22,14 @@ func FuzzNoInputIsOurFault(f *testing.F) {
 		`{"ready_at":"9999-12-31T23:59:59Z"}`, `{"item_id":-1}`, `{"by":"kitchen","reason":"x"}`, `{"stars":1e2}`, `{"courier":"\u0000"}`,
 		`{"customer_id":2147483648,"service":"pickup","lines":[{"item_id":1,"quantity":1}]}`,
 	} {
-		f.Add(byte(i), body, `"key"`, `"1"`, "id")
-		f.Add(byte(0), body, "", "", "")
+		f.Add(byte(i), body, `"key"`, `"1"`, "id", "application/json")
+		f.Add(byte(0), body, "", "", "", "Application/JSON ; charset=utf-8")
+		f.Add(byte(i), body, "", "", "", `application/json; x="a+b"`)
+		f.Add(byte(i), "", "", "", "", "application/x-www-form-urlencoded")
 	}
-	f.Fuzz(func(t *testing.T, path byte, body, key, match, correlation string) {
+	f.Fuzz(func(t *testing.T, path byte, body, key, match, correlation, media string) {
 		var headers []string
-		for _, h := range [][2]string{{"Idempotency-Key", key}, {"If-Match", match}, {"Correlation-Id", correlation}} {
+		for _, h := range [][2]string{{"Idempotency-Key", key}, {"If-Match", match}, {"Correlation-Id", correlation}, {"Content-Type", media}} {
 			if h[1] != "" && !strings.ContainsAny(h[1], "\r\n") {
 				headers = append(headers, h[0], h[1])
 			}

@@ -13,7 +13,7 @@ import (
 
 const description = `Takes orders and keeps them as events. What was answered with 2xx is committed with its events, which reach the topic exactly once.
 
-**Retries.** Send an Idempotency-Key with every POST, and give the request again with the same key whenever you did not get its answer: it has one effect and one answer, for 24 hours at least.
+**Retries.** Send an Idempotency-Key with every POST, and give the request again with the same key whenever you did not get its answer: it has one effect and one answer, for a day unless the program was told otherwise.
 
 **Concurrency.** Each answer about an order has its version as ETag. A POST with If-Match is done only if the order is still at that version.
 
@@ -47,7 +47,7 @@ func (a *api) documented() huma.API {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"token": {Type: "http", Scheme: "bearer", Description: "Where the program runs with --token-file. GET takes the scope read, POST command, DELETE admin."},
+					"token": {Type: "http", Scheme: "bearer", Description: "Where the program runs with --token-file. GET takes the scope read, POST command, DELETE and what shows a customer admin."},
 				},
 			},
 			Security: []map[string][]string{{}, {"token": {}}}, // none is needed where it runs without

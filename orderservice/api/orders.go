@@ -103,6 +103,9 @@ func (a *api) order(ctx context.Context, in *struct {
 	At      time.Time `query:"at" doc:"The order as it was at this time; with version, whichever is earlier."`
 },
 ) (*shown, error) {
+	if in.At.IsZero() && exchangeOf(ctx).request.URL.Query().Has("at") {
+		return nil, fmt.Errorf("%s in the year 1: %w", in.ID, eventlog.ErrNotFound) // which the log takes for no time
+	}
 	o, err := a.log.LoadAt(ctx, in.id(), eventlog.Moment{Version: in.Version, At: in.At})
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func TestOrderIsShownAsItWas(t *testing.T) {
 	}
 	before := url.QueryEscape(answers[0].order(t).PlacedAt.Add(-time.Microsecond).Format(time.RFC3339Nano))
 	for query, code := range map[string]int{
-		"version=5": 404, "at=" + before: 404, "version=1&at=" + before: 404, "version=0": 400, "version=": 400, "version=1&version=2": 400,
+		"version=5": 404, "at=0001-01-01T00:00:00Z": 404, "at=" + before: 404, "version=1&at=" + before: 404, "version=0": 400, "version=": 400, "version=1&version=2": 400,
 		"at=yesterday": 400, "version=one": 400, "unknown=1": 400, "%zz": 400,
 	} {
 		if r := s.get(path + "?" + query); r.code != code {

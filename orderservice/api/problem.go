@@ -29,6 +29,7 @@ var (
 	mediaType        = edge.Lasting("media-type", 415, "Unsupported media type", "Send application/json.")
 	invalid          = edge.Lasting("invalid", 422, "Invalid command", "Correct the fields that errors points at.")
 	keyReused        = edge.Lasting("key-reused", 422, "The key belongs to another request", "Use a new Idempotency-Key for a new request.")
+	misdirected      = edge.Lasting("misdirected", 421, "Wrong host", "Reach the API by localhost or by an IP address. A proxy on its machine is to name it so, or to show a token.")
 	internal         = edge.Lasting("internal", 500, "Internal error", "Look in the program's log for the request id in instance.")
 	busy             = edge.Passing("busy", 503, "Busy", "Wait as Retry-After says, then give the request again.")
 	unavailable      = edge.Passing("unavailable", 503, "The database is not available", "Nothing was done. Wait, then give the request again.")
@@ -37,7 +38,7 @@ var (
 
 var kinds = []edge.Kind{
 	malformed, forbidden, notFound, methodNotAllowed, ruleBroken, customerLocked, versionConflict, keyInUse, gone, notExpected, tooLarge, mediaType, invalid,
-	keyReused, internal, busy, unavailable, outcomeUnknown,
+	keyReused, misdirected, internal, busy, unavailable, outcomeUnknown,
 }
 
 // problem is an error that is told to the caller as it is.

@@ -31,7 +31,7 @@ const (
 // unfit is the problem of a request that does not fit its operation's schema. A path that does not leads nowhere.
 func unfit(ctx huma.Context, status int, message string, found []error) error {
 	if status != http.StatusUnprocessableEntity || len(found) == 0 {
-		return fmt.Errorf("huma: %d %s: %v", status, message, found)
+		return fmt.Errorf("huma: %d %s", status, message) // found has the request's values, which are no log's business
 	}
 	kind := invalid
 	var violations []violation
@@ -48,7 +48,7 @@ func unfit(ctx huma.Context, status int, message string, found []error) error {
 			kind = malformed
 			violations = append(violations, violation{Rule: ruleParameter, Detail: fmt.Sprintf("%s %s: %s", in, place, detail.Message)})
 		default:
-			violations = append(violations, inBody(place, detail.Message))
+			violations = append(violations, inBody(place, detail))
 		}
 	}
 	slices.SortFunc(violations, func(a, b violation) int { return strings.Compare(a.Pointer, b.Pointer) })
@@ -57,8 +57,12 @@ func unfit(ctx huma.Context, status int, message string, found []error) error {
 }
 
 // inBody names what huma says of a place in the body by the words that orders have for the same.
-func inBody(place, message string) violation {
+func inBody(place string, found *huma.ErrorDetail) violation {
+	message := found.Message
 	v := violation{Rule: ruleFormat, Detail: message}
+	if within, is := found.Value.(map[string]any); is && message == validation.MsgUnexpectedProperty {
+		return violation{strange(place, within), ruleUnknownField, "there is no such field"}
+	}
 	if place != "" {
 		v.Pointer = pointer(place)
 	}
@@ -67,7 +71,6 @@ func inBody(place, message string) violation {
 		return violation{cmp.Or(v.Pointer, "#") + "/" + missing, string(order.RuleRequired), "the field is missing"}
 	}
 	for _, known := range []struct{ message, rule string }{
-		{validation.MsgUnexpectedProperty, ruleUnknownField},
 		{validation.MsgExpectedNumber, ruleType},
 		{validation.MsgExpectedInteger, ruleType},
 		{validation.MsgExpectedString, ruleType},
@@ -97,4 +100,23 @@ func inBody(place, message string) violation {
 		}
 	}
 	return v
+}
+
+// strange is the pointer to a field that the client has made up: its name may have what else separates names. The object that
+// it is within tells where the name begins.
+func strange(place string, within map[string]any) string {
+	for i := -1; ; {
+		if _, is := within[place[i+1:]]; is {
+			container := strings.TrimSuffix(place[:i+1], ".")
+			if container == "" {
+				return pointerTo([]string{place})
+			}
+			return pointer(container) + strings.TrimPrefix(pointerTo([]string{place[i+1:]}), "#")
+		}
+		next := strings.IndexByte(place[i+1:], '.')
+		if next < 0 {
+			return pointer(place)
+		}
+		i += next + 1
+	}
 }

@@ -100,9 +100,13 @@ func translateRefusal(pg *pgconn.PgError) error {
 		return &order.RuleError{Rule: order.RuleCustomer, Field: "customer_id", Detail: "there is no such customer"}
 	case pg.Code == divisionByZero, pg.Code == serialization, pg.Code == deadlock:
 		return ErrConflict
-	// The error's context tells which of the two waits of Append was too long.
+	// The error's context tells which of the waits of Append was too long.
 	case pg.Code == lockNotAvailable && strings.Contains(pg.Where, "idempotency_keys"):
 		return fmt.Errorf("%w: %w", ErrKeyInUse, pg)
+	case pg.Code == lockNotAvailable && strings.Contains(pg.Where, `"customers"`):
+		return fmt.Errorf("%w: %w", ErrCustomerLocked, pg)
+	case pg.Code == lockNotAvailable && pg.Where == "": // of a whole table, which a migration holds
+		return fmt.Errorf("%w: %w", ErrUnavailable, pg)
 	case pg.Code == lockNotAvailable:
 		return fmt.Errorf("%w: %w", ErrConflict, pg)
 	case short(pg):

@@ -150,7 +150,9 @@ func (x *execution) committed(history []outbox.Entry) (version int64, found bool
 // seen that the order moved on without it, which is what the errors of a decision say; one that met a lock or a broken
 // connection has seen nothing.
 func (x *execution) verdict(last error) error {
-	_, rule := errors.AsType[*order.RuleError](last)
+	broken, rule := errors.AsType[*order.RuleError](last)
+	// That there is no such customer is not said by the order: an erasure may have come after the attempt.
+	rule = rule && broken.Rule != order.RuleCustomer
 	_, moved := errors.AsType[definite](last)
 	settled := rule || moved || errors.Is(last, ErrKeyReused)
 	if len(x.unsettled) == 0 || settled || errors.Is(last, ErrOutcomeUnknown) {

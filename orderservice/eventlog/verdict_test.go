@@ -31,6 +31,8 @@ func TestErrorsAreTranslatedByCodeAndConstraint(t *testing.T) {
 		"key exists":      {refusal(uniqueViolation, "idempotency_keys_pkey", ""), errKeyTaken, true},
 		"key locked":      {refusal(lockNotAvailable, "", `in relation "idempotency_keys"`), ErrKeyInUse, false},
 		"row locked":      {refusal(lockNotAvailable, "", `in relation "orders"`), ErrConflict, false},
+		"customer locked": {refusal(lockNotAvailable, "", `while locking tuple (0,7) in relation "customers"`), ErrCustomerLocked, false},
+		"table locked":    {refusal(lockNotAvailable, "", ""), ErrUnavailable, false},
 		"too slow":        {refusal(queryCanceled, "", ""), ErrUnavailable, false},
 		"disk full":       {refusal("53100", "", ""), ErrUnavailable, false},
 		"standby":         {refusal(readOnly, "", ""), ErrUnavailable, false},
@@ -57,6 +59,7 @@ func TestUnsettledAttemptKeepsTheOutcomeUnknown_I12(t *testing.T) {
 		"too slow":   translateWrite(refusal(queryCanceled, "", "")),
 		"conflict":   ErrConflict, // the winner may be that attempt
 		"away":       ErrUnavailable,
+		"erased":     &order.RuleError{Rule: order.RuleCustomer}, // perhaps after that attempt
 	} {
 		if got := x.verdict(err); !errors.Is(got, ErrOutcomeUnknown) {
 			t.Errorf("%s: got %v", name, got)

@@ -1,4 +1,5 @@
--- What was erased stays erased, and its events stay in the log, of which an older program says that it does not know them.
+-- What was erased stays erased, but it is not marked any more: to go up again, set customers.erased_at from the events
+-- customer.erased.v1 and delete those customers' rows of customer_details. The events stay in the log, of which an older program says that it does not know them.
 ALTER TABLE outbox
     DROP CONSTRAINT outbox_aggregatetype_known,
     ADD CONSTRAINT outbox_aggregatetype_known CHECK (aggregatetype = 'order') NOT VALID;

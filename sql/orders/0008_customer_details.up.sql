@@ -1,3 +1,7 @@
+-- All locks at once, before any is held that an order would wait behind: who reads the log for long (verify, recover) is waited
+-- for here.
+LOCK TABLE outbox, customers IN ACCESS EXCLUSIVE MODE;
+
 -- Personal data is in this table and nowhere else, so that deleting a row erases a person. Orders and events go on to name
 -- the customer by id: who that was is then known to nobody.
 CREATE TABLE customer_details (
