@@ -166,6 +166,10 @@ func newRelay(c config, bounds limits, open []checkpoint.Gate, log *slog.Logger)
 		return nil, &ops.ExitError{Code: 2, Err: err}
 	}
 	schemas, err := registry.Open(c.Registry, l.Own)
+	if err == nil && schemas != nil && l.Binary() {
+		err = errors.New("--schema-registry: the connector's value.converter is for bytes, which are no JSON, and which no reader could tell from a value " +
+			"with a schema's id: leave one of the two out")
+	}
 	if err != nil {
 		return nil, &ops.ExitError{Code: 2, Err: err}
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -258,4 +259,17 @@ func TestDoctorSaysWhatTheRegistryHasAndWhetherItCompares(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 	s.examined(nil)
+}
+
+func TestARegistryOfJSONIsNotForBytes(t *testing.T) {
+	t.Parallel()
+	f := setupAnother(t, map[string]string{"=value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter"})
+	f.config.Registry = registry.Flags{URL: "http://127.0.0.1:1", Dir: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(f.config.Registry.Dir, "it.happened.json"), []byte(`{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := newRelay(f.config, defaultLimits(), nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "leave one of the two out") {
+		t.Errorf("got %v, want that they do not go together", err)
+	}
 }

@@ -50,6 +50,9 @@ type Layout struct {
 	route *route // nil where the topic is the program's
 }
 
+// Binary says that payloads are bytes of any form.
+func (l *Layout) Binary() bool { return l.bytesOnly }
+
 // Table is a table's name.
 type Table struct{ Schema, Name string }
 
