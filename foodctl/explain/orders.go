@@ -58,7 +58,7 @@ before anything is tried again.`,
 		Code: []Place{
 			{"orderservice/eventlog/execute.go", "Log.Execute", "attempts, each decided anew, none that could still commit forgotten"},
 			{"orderservice/eventlog/append.go", "insertKey", "the key goes first, in the same transaction"},
-			{"orderservice/eventlog/replay.go", "Log.replay", "the stored answer"},
+			{"orderservice/eventlog/replay.go", "execution.replay", "the stored answer"},
 		},
 		Tests: []Place{
 			{"orderservice/app/crash_test.go", "TestKilledBetweenCommitAndAnswerTheRetryGetsTheSameOrder_I12", ""},

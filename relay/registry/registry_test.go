@@ -119,7 +119,7 @@ func TestAnswersThatPassAreToldFromThoseThatDoNot(t *testing.T) {
 		"too many":    {429, "slow down", false, "answered with 429"},
 		"no login":    {401, "", true, "the right to read and register"},
 		"no right":    {403, `{"error_code":40301,"message":"no"}`, true, "the right to read and register"},
-		"no schema":   {422, `{"error_code":42201,"message":"broken"}`, true, "422: schema of order.accepted.v1: broken"},
+		"no schema":   {422, `{"error_code":42201,"message":"broken"}`, true, "422: schema of customer.erased.v1: broken"},
 		"no registry": {404, "<html>", true, "if it is one"},
 		"moved":       {302, "", true, "if it is one"},
 		"not JSON":    {200, "<html>", false, "ask the schema registry at"},
