@@ -16,8 +16,19 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/load"
 )
 
+// measure is pgbench. Where it is not there the test is skipped, and says how to have it.
+func measure(t *testing.T) pgbench {
+	t.Helper()
+	p, err := findPgbench(t.Context(), packaged)
+	if err != nil {
+		t.Skip(err)
+	}
+	return p
+}
+
 func TestOrdersAreMeasuredBesidePgbenchAndChecked_I12(t *testing.T) {
 	t.Parallel()
+	measure(t)
 	c := given(t)
 	r, err := Orders{Config: c, Writers: []int{1, 3}, For: time.Second, Rounds: 1}.Run(t.Context())
 	if err != nil {
@@ -170,10 +181,7 @@ func TestPgbenchSaysWhatTheEventLogSays(t *testing.T) {
 	if lines[len(lines)-1] != `\endpipeline` || strings.Count(string(text), newID) != 3 || strings.Count(string(text), ":customer") != 1 {
 		t.Errorf("the script is\n%s", text)
 	}
-	var err2 error
-	if trial.pgbench, err2 = findPgbench(t.Context(), packaged); err2 != nil {
-		t.Fatal(err2)
-	}
+	trial.pgbench = measure(t)
 	if _, err := trial.runPgbench(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}

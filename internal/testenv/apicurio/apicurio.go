@@ -24,15 +24,27 @@ import (
 // Version of Apicurio. Later ones need a newer Java than Debian 12 has.
 const Version = "3.0.9"
 
-// Fetch downloads the archive into this user's cache, unless it is there, and returns the directory of its files.
-func Fetch(ctx context.Context) (string, error) {
+// ErrNotThere is returned where a registry cannot be started for want of its files or of Java.
+var ErrNotThere = errors.New("there is no schema registry: run make registry (it takes Maven: apt-get install maven), and have Java 17 (openjdk-17-jre-headless)")
+
+// fetched is the directory of its files, which exists unless the error is ErrNotThere.
+func fetched() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(cache, "kafkafoodpipeline", "apicurio-"+Version)
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
+	if _, err := os.Stat(dir); err != nil {
+		return dir, ErrNotThere
+	}
+	return dir, nil
+}
+
+// Fetch downloads the archive into this user's cache, unless it is there, and returns the directory of its files.
+func Fetch(ctx context.Context) (string, error) {
+	dir, err := fetched()
+	if !errors.Is(err, ErrNotThere) {
+		return dir, err
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
@@ -73,9 +85,10 @@ type Server struct {
 // startWithin is for a busy machine; on an idle one it takes some 10 s.
 const startWithin = 3 * time.Minute
 
-// Start starts a registry on a free port of this machine and waits until it answers. It logs to the file. ctx bounds the start only.
+// Start starts a registry on a free port of this machine and waits until it answers, or returns ErrNotThere. It logs to the file. ctx
+// bounds the start only.
 func Start(ctx context.Context, log string) (*Server, error) {
-	dir, err := Fetch(ctx)
+	dir, err := fetched()
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +105,16 @@ func Start(ctx context.Context, log string) (*Server, error) {
 	if home := os.Getenv("JAVA_HOME"); home != "" {
 		java = filepath.Join(home, "bin", "java")
 	}
+	if _, err := exec.LookPath(java); err != nil {
+		return nil, ErrNotThere
+	}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), java, "-XX:TieredStopAtLevel=1", "-Xmx512m",
 		"-jar", filepath.Join(dir, "apicurio-registry-app-"+Version+"-runner.jar"))
 	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(log), out, out
 	cmd.Env = append(os.Environ(), "QUARKUS_HTTP_HOST=127.0.0.1", "QUARKUS_HTTP_PORT="+strconv.Itoa(port))
 	s := &Server{url: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) + "/apis/ccompat/v7"}
 	if s.process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
-		return nil, fmt.Errorf("start Apicurio (it takes Java, apt-get install openjdk-17-jre-headless): %w", err)
+		return nil, fmt.Errorf("start Apicurio: %w", err)
 	}
 	if err := s.ready(ctx); err != nil {
 		said, _ := os.ReadFile(log) // nothing more to say without it
