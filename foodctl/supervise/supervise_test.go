@@ -155,6 +155,7 @@ func TestStopEndsAPausedProgramInOrder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "finished")
 	p := start(t, "trap 'touch "+file+"; exit 0' TERM; touch "+file+".ready; while :; do sleep 0.01; done", time.Hour)
 	awaitFile(t, file+".ready")
+	p.next(t) // the script may be ready before its supervisor knows that it runs
 	if _, err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
