@@ -36,9 +36,11 @@ func TestKillsOfAllProgramsUnderLoad_I4_I8(t *testing.T) {
 		victim.kill()
 		victim.start()
 	}
+	const enough = 2000 // events: how many there are by now is the dice's choice
 	p.flowing(200)
+	p.until("enough events are written", func() bool { return p.written() >= enough })
 
-	p.settle(traffic, 2000)
+	p.settle(traffic, enough)
 	died := 0
 	for _, g := range p.programs {
 		died += len(g.pids) - 1

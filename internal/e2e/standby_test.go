@@ -90,7 +90,7 @@ func fencings(g *program) []string {
 	return g.lines("PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH")
 }
 
-// pauseInTransaction stops a relay's process at a moment at which Kafka has a transaction of it open.
+// pauseInTransaction stops a relay's process at a moment at which Kafka has a transaction of it open, with events.
 func (p *pipeline) pauseInTransaction(g *program) {
 	p.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(p.brokers))
@@ -110,7 +110,8 @@ func (p *pipeline) pauseInTransaction(g *program) {
 			if n == 0 {
 				first = now
 			}
-			if err != nil || now.Err != nil || now.State != "Ongoing" || now.StartTimestamp != first.StartTimestamp || now.ProducerEpoch != first.ProducerEpoch {
+			if err != nil || now.Err != nil || now.State != "Ongoing" || len(now.Topics[p.topic]) == 0 ||
+				now.StartTimestamp != first.StartTimestamp || now.ProducerEpoch != first.ProducerEpoch {
 				return false
 			}
 		}
