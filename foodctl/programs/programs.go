@@ -100,7 +100,7 @@ func flags() []string {
 	if os.Getenv("GOCOVERDIR") == "" {
 		return nil
 	}
-	return []string{"-cover", "-coverpkg=" + Module + "/..."}
+	return []string{"-covermode=atomic", "-coverpkg=" + Module + "/..."}
 }
 
 func build(ctx context.Context, source, dir string) error {

@@ -63,7 +63,7 @@ func (b *builder) once(program, tags string) (func() (string, error), error) {
 func build(program, tags, path string) error {
 	args := []string{"build", "-tags", tags, "-o", path}
 	if os.Getenv("GOCOVERDIR") != "" {
-		args = append(args, "-cover", "-coverpkg="+module+"/...")
+		args = append(args, "-covermode=atomic", "-coverpkg="+module+"/...")
 	}
 	if race {
 		args = append(args, "-race")

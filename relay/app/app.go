@@ -291,5 +291,5 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 			s.producer.Close()
 		}
 	}()
-	return do(ctx, s)
+	return s.certain(ctx, do(ctx, s))
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,6 +16,22 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/relay/wal"
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
+
+// certain is err, unless that is a refusal of what this session has found and another relay has taken over. A relay that was paused
+// goes on with what it had read of one place, reads the other behind its successor, and the two do not fit: no history is another
+// then. Asked in the other order, whether it is current and then what there is, it could be paused in between.
+//
+// What is refused while events are published is in the log, whoever reads it.
+func (s *session) certain(ctx context.Context, err error) error {
+	if s.producer == nil || s.settled.Load() || !errors.As(err, new(*checkpoint.Refusal)) {
+		return err
+	}
+	if now := s.producer.Current(ctx); now != nil {
+		s.log.Info("not refused, as it is not known that no other relay has written since", "found", err, "err", now)
+		return now
+	}
+	return err
+}
 
 // permanent says whether a new session would only meet the same error. Everything else is answered by a new session,
 // fencing included: a relay that was fenced finds the slot taken and stands by.

@@ -113,6 +113,25 @@ func (s *sender) sendSettled(ctx context.Context, round []*sealed) (again, err e
 	return s.send(ctx, round)
 }
 
+// behind says whether this producer is the one that the coordinator knows, and what it decided on last is the last that was ended.
+func (s *sender) behind(last decided) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return last.producer == s.producer && last.to == s.epoch
+}
+
+var errTakenOver = errors.New("another relay has taken over")
+
+// Current returns an error if another producer has taken the transactional id over since Open, or may have: it must not be called
+// while a commit is under way. So of nil and what was read before, nobody else has published in between.
+func (p *Producer) Current(ctx context.Context) error {
+	last, err := lastDecided(ctx, kadm.NewClient(p.client), p.config.TransactionalID)
+	if err == nil && !p.sender.behind(last) {
+		err = errTakenOver
+	}
+	return err
+}
+
 // settle completes what this producer has committed, where markers were left out while it lives on, and says whether all of it
 // is ended everywhere now. It is called when no request of a transaction is under way.
 func (s *sender) settle(ctx context.Context) bool {
@@ -140,7 +159,7 @@ func (s *sender) settle(ctx context.Context) bool {
 func (s *sender) completeOwn(ctx context.Context) (done bool, err error) {
 	admin := kadm.NewClient(s.client)
 	last, err := lastDecided(ctx, admin, s.id)
-	if err != nil || !last.done || last.producer != s.producer || last.to != s.epoch {
+	if err != nil || !last.done || !s.behind(last) {
 		return false, err
 	}
 	known, err := describe(ctx, admin, slices.Collect(maps.Keys(s.topics))...)
