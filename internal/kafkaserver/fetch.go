@@ -5,14 +5,18 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/fetched"
 )
 
 // Version of Apache Kafka, as pom.xml has it.
 const Version = "4.3.1"
+
+const jars = "kafka-" + Version
 
 //go:embed pom.xml
 var pom []byte
@@ -22,15 +26,11 @@ var ErrNoJars = errors.New("the jars of Apache Kafka " + Version + " are not the
 
 // Jars returns the directory of the jars that Fetch has brought.
 func Jars() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
+	dir, err := fetched.Dir(jars)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNoJars
 	}
-	dir := filepath.Join(cache, "kafkafoodpipeline", "kafka-"+Version)
-	if _, err := os.Stat(dir); err != nil {
-		return dir, ErrNoJars
-	}
-	return dir, nil
+	return dir, err
 }
 
 // Available returns nil if Start has all that it needs on this host, else what to do.
@@ -44,33 +44,19 @@ func Available() error {
 
 // Fetch downloads the jars with Maven into this user's cache, unless they are there, and returns their directory.
 func Fetch(ctx context.Context) (string, error) {
-	dir, err := Jars()
-	if !errors.Is(err, ErrNoJars) {
-		return dir, err
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	scratch, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // the next run makes its own
-	file, jars := filepath.Join(scratch, "pom.xml"), filepath.Join(scratch, "jars")
-	if err := os.WriteFile(file, pom, 0o600); err != nil {
-		return "", err
-	}
-	mvn := exec.CommandContext(ctx, "mvn", "--quiet", "--batch-mode", "--file", file, "dependency:copy-dependencies",
-		"-DincludeScope=runtime", "-DoutputDirectory="+jars)
-	if out, err := mvn.CombinedOutput(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return "", fmt.Errorf("fetch Kafka: %w: install Maven (apt-get install maven)", err)
+	return fetched.Once(jars, func(into, scratch string) error {
+		file := filepath.Join(scratch, "pom.xml")
+		if err := os.WriteFile(file, pom, 0o600); err != nil {
+			return err
 		}
-		return "", fmt.Errorf("fetch Kafka: mvn: %w\n%s", err, out)
-	}
-	err = os.Rename(jars, dir)
-	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, os.ErrExist) {
-		err = nil // another process was faster
-	}
-	return dir, err
+		out, err := exec.CommandContext(ctx, "mvn", "--quiet", "--batch-mode", "--file", file, "dependency:copy-dependencies",
+			"-DincludeScope=runtime", "-DoutputDirectory="+into).CombinedOutput()
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			return fmt.Errorf("fetch Kafka: %w: install Maven (apt-get install maven)", err)
+		case err != nil:
+			return fmt.Errorf("fetch Kafka: mvn: %w\n%s", err, out)
+		}
+		return nil
+	})
 }

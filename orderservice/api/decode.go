@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +10,10 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxBody is how long a request's body may be, in bytes. The largest valid one, an order of order.MaxLines lines, has 3 kB.
@@ -92,65 +92,47 @@ func decodable(contentType string, body []byte) error {
 	return unambiguous(body)
 }
 
-// unambiguous wants one JSON value of bounded depth, and no object in it that has a name twice: decoders differ in which of
-// the two they take.
+// unambiguous wants one JSON object of bounded depth and width, and no object in it that has a name twice: decoders differ in which
+// of the two they take. They differ in what half a surrogate pair is, too (RFC 8259 section 8.2), so there is none.
 func unambiguous(body []byte) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if err := value(decoder, nil); err != nil {
-		return err
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(body))
+	for depth := -1; depth != 0; {
+		if _, err := decoder.ReadToken(); err != nil {
+			return notJSON(err)
+		}
+		depth = decoder.StackDepth()
+		kind, length := decoder.StackIndex(depth)
+		if kind == jsontext.KindBeginObject {
+			length = (length + 1) / 2 // a field's name and its value count as two
+		}
+		switch {
+		case depth > maxDepth:
+			return refused("", "depth", fmt.Sprintf("more than %d objects and arrays lie within each other", maxDepth))
+		case length > maxNames:
+			within := decoder.StackPointer().Parent()
+			return refused(fragment(within), "too_long", fmt.Sprintf("more than %d fields or items in one object or array", maxNames))
+		}
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
 		return refused("", "syntax", "something follows the JSON object")
 	}
 	return nil
 }
 
-// value reads one value, which lies under these names.
-func value(decoder *json.Decoder, under []string) error {
-	token, err := decoder.Token()
-	if err != nil {
-		return notJSON(err)
+func notJSON(err error) error {
+	wrong, is := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return refused(fragment(wrong.JSONPointer), "duplicate", fmt.Sprintf("the object has the name %q twice", wrong.JSONPointer.LastToken()))
+	case is:
+		return refused("", "syntax", fmt.Sprintf("the body is not valid JSON: %s, at byte %d", strings.TrimPrefix(wrong.Err.Error(), "jsontext: "), wrong.ByteOffset))
+	default:
+		return refused("", "syntax", "the body is not valid JSON: "+err.Error())
 	}
-	open, compound := token.(json.Delim)
-	if !compound {
-		return nil
-	}
-	if len(under) == maxDepth {
-		return refused("", "depth", fmt.Sprintf("more than %d objects and arrays lie within each other", maxDepth))
-	}
-	var names []string
-	for decoder.More() {
-		name := strconv.Itoa(len(names))
-		if open == '{' {
-			token, err := decoder.Token()
-			if err != nil {
-				return notJSON(err)
-			}
-			name, _ = token.(string)
-			if slices.Contains(names, name) {
-				return refused(pointerTo(append(under, name)), "duplicate", fmt.Sprintf("the object has the name %q twice", name))
-			}
-		}
-		if len(names) == maxNames {
-			return refused(pointerTo(under), "too_long", fmt.Sprintf("more than %d fields or items in one object or array", maxNames))
-		}
-		names = append(names, name)
-		if err := value(decoder, append(under, name)); err != nil {
-			return err
-		}
-	}
-	if _, err := decoder.Token(); err != nil { // the end of the object or array
-		return notJSON(err)
-	}
-	return nil
 }
 
-func notJSON(err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return refused("", "syntax", "the body is not valid JSON: "+strings.TrimPrefix(err.Error(), "json: "))
-}
+// fragment is a pointer as a URI fragment.
+func fragment(p jsontext.Pointer) string { return pointerTo(slices.Collect(p.Tokens())) }
 
 // pointerTo is the JSON pointer (RFC 6901), as a URI fragment, of what lies under names.
 func pointerTo(names []string) string {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,9 @@ func TestBadInputNamesFieldAndRuleAndWritesNothing(t *testing.T) {
 		"trailing junk":        {"/v1/orders", soup + `x`, nil, 400, "malformed", "", "syntax"},
 		"duplicate name":       {"/v1/orders", `{"customer_id":7,"lines":[{"item_id":1,"item_id":2}]}`, nil, 400, "malformed", "#/lines/0/item_id", "duplicate"},
 		"too deep":             {"/v1/orders", `{"lines":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`, nil, 400, "malformed", "", "depth"},
+		"too wide":             {"/v1/orders", `{"lines":[0` + strings.Repeat(",0", maxNames) + `]}`, nil, 400, "malformed", "#/lines", "too_long"},
+		"too many fields":      {"/v1/orders", `{"a":{"b0":0` + fields(maxNames) + `}}`, nil, 400, "malformed", "#/a", "too_long"},
+		"half a character":     {"/v1/orders", `{"service":"\ud800"}`, nil, 400, "malformed", "", "syntax"},
 		"query":                {"/v1/orders?x=1", soup, nil, 400, "malformed", "", "parameter"},
 		"null":                 {"/v1/orders", `null`, nil, 400, "malformed", "", "type"},
 		"array":                {"/v1/orders", `[]`, nil, 400, "malformed", "", "type"},
@@ -223,4 +227,13 @@ func TestWhoAsksThisMachineByAStrangersNameIsRefused(t *testing.T) {
 			t.Errorf("%s: got %d (%v), want %d", host, answer.StatusCode, err, code)
 		}
 	}
+}
+
+// fields are n more fields of an object.
+func fields(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"b%d":0`, i+1)
+	}
+	return b.String()
 }

@@ -2,11 +2,12 @@ package api
 
 import (
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/fetched"
 )
 
 // Schemathesis makes requests of the OpenAPI document, right ones and wrong ones and chains of them, and holds each answer to
@@ -41,12 +42,7 @@ func TestSchemathesisFindsNothing(t *testing.T) {
 // schemathesis finds the program where make schemathesis has installed it, or in PATH.
 func schemathesis(t *testing.T) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed := filepath.Join(cache, "kafkafoodpipeline", "schemathesis", "bin", "schemathesis")
-	if _, err := os.Stat(installed); err == nil {
+	if installed, err := fetched.Dir("schemathesis/bin/schemathesis"); err == nil {
 		return installed
 	}
 	path, err := exec.LookPath("schemathesis")

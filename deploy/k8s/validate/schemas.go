@@ -11,7 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/adamkwhite/kafkafoodpipeline/internal/fetched"
 )
 
 // Where the operators' CustomResourceDefinitions come from. Strimzi's are in no module and no artefact, but Strimzi makes
@@ -29,55 +30,37 @@ var pom []byte
 
 var errNoSchemas = errors.New("the operators' schemas are not there: run make k8s-schemas (it takes Maven and Python's pip: apt-get install maven python3-pip)")
 
+// name is of the versions, so that what others are of stays beside it.
+func name() string {
+	version := func(module string) string { return module[strings.LastIndex(module, "@")+1:] }
+	return fmt.Sprintf("crds-%s-%s-%s", version(cloudNativePG), version(prometheusOperator), strimzi)
+}
+
 // schemas returns the directory of the CustomResourceDefinitions that fetchSchemas has brought.
 func schemas() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
+	dir, err := fetched.Dir(name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errNoSchemas
 	}
-	version := func(module string) string { return module[strings.LastIndex(module, "@")+1:] }
-	dir := filepath.Join(cache, "kafkafoodpipeline",
-		fmt.Sprintf("crds-%s-%s-%s", version(cloudNativePG), version(prometheusOperator), strimzi))
-	if _, err := os.Stat(dir); err != nil {
-		return dir, errNoSchemas
-	}
-	return dir, nil
+	return dir, err
 }
 
 // fetchSchemas gets the schemas into this user's cache, unless they are there, and returns their directory.
 func fetchSchemas(ctx context.Context) (string, error) {
-	dir, err := schemas()
-	if !errors.Is(err, errNoSchemas) {
-		return dir, err
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	scratch, err := os.MkdirTemp(filepath.Dir(dir), "crds-fetch-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // the next run makes its own
-	crds := filepath.Join(scratch, "crds")
-	if err := os.Mkdir(crds, 0o755); err != nil {
-		return "", err
-	}
-	for _, from := range []struct{ module, folder string }{
-		{cloudNativePG, "config/crd/bases"},
-		{prometheusOperator, "example/prometheus-operator-crd"},
-	} {
-		if err := fromModule(ctx, from.module, from.folder, crds); err != nil {
-			return "", fmt.Errorf("schemas of %s: %w", from.module, err)
+	return fetched.Once(name(), func(into, scratch string) error {
+		for _, from := range []struct{ module, folder string }{
+			{cloudNativePG, "config/crd/bases"},
+			{prometheusOperator, "example/prometheus-operator-crd"},
+		} {
+			if err := fromModule(ctx, from.module, from.folder, into); err != nil {
+				return fmt.Errorf("schemas of %s: %w", from.module, err)
+			}
 		}
-	}
-	if err := fromStrimzi(ctx, scratch, crds); err != nil {
-		return "", fmt.Errorf("schemas of Strimzi: %w", err)
-	}
-	err = os.Rename(crds, dir)
-	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) {
-		err = nil // another process was faster
-	}
-	return dir, err
+		if err := fromStrimzi(ctx, scratch, into); err != nil {
+			return fmt.Errorf("schemas of Strimzi: %w", err)
+		}
+		return nil
+	})
 }
 
 // fromModule copies a folder of a Go module.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/adamkwhite/kafkafoodpipeline/internal/child"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/fetched"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/ports"
 )
 
@@ -27,53 +29,24 @@ const Version = "3.0.9"
 // ErrNotThere is returned where a registry cannot be started for want of its files or of Java.
 var ErrNotThere = errors.New("there is no schema registry: run make registry (it takes Maven: apt-get install maven), and have Java 17 (openjdk-17-jre-headless)")
 
-// fetched is the directory of its files, which exists unless the error is ErrNotThere.
-func fetched() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "kafkafoodpipeline", "apicurio-"+Version)
-	if _, err := os.Stat(dir); err != nil {
-		return dir, ErrNotThere
-	}
-	return dir, nil
-}
+const name = "apicurio-" + Version
 
 // Fetch downloads the archive into this user's cache, unless it is there, and returns the directory of its files.
 func Fetch(ctx context.Context) (string, error) {
-	dir, err := fetched()
-	if !errors.Is(err, ErrNotThere) {
-		return dir, err
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	scratch, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // the next run makes its own
-	unpacked := filepath.Join(scratch, "unpacked")
-	if err := os.Mkdir(unpacked, 0o755); err != nil {
-		return "", err
-	}
-	const artifact = "io.apicurio:apicurio-registry-app:" + Version + ":tar.gz:all"
-	for _, command := range [][]string{
-		{"mvn", "--quiet", "--batch-mode", "dependency:copy", "-Dartifact=" + artifact, "-DoutputDirectory=" + scratch},
-		{"tar", "-xzf", filepath.Join(scratch, "apicurio-registry-app-"+Version+"-all.tar.gz"), "-C", unpacked},
-	} {
-		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-		cmd.Dir = scratch // no project's
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("fetch Apicurio %s (it takes Maven, apt-get install maven, and 110 MB): %s: %w\n%s", Version, command[0], err, out)
+	return fetched.Once(name, func(into, scratch string) error {
+		const artifact = "io.apicurio:apicurio-registry-app:" + Version + ":tar.gz:all"
+		for _, command := range [][]string{
+			{"mvn", "--quiet", "--batch-mode", "dependency:copy", "-Dartifact=" + artifact, "-DoutputDirectory=" + scratch},
+			{"tar", "-xzf", filepath.Join(scratch, "apicurio-registry-app-"+Version+"-all.tar.gz"), "-C", into},
+		} {
+			cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+			cmd.Dir = scratch // no project's
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("fetch Apicurio %s (it takes Maven, apt-get install maven, and 110 MB): %s: %w\n%s", Version, command[0], err, out)
+			}
 		}
-	}
-	err = os.Rename(unpacked, dir)
-	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, os.ErrExist) {
-		err = nil // another process was faster
-	}
-	return dir, err
+		return nil
+	})
 }
 
 // Server is a running registry.
@@ -88,7 +61,10 @@ const startWithin = 3 * time.Minute
 // Start starts a registry on a free port of this machine and waits until it answers, or returns ErrNotThere. It logs to the file. ctx
 // bounds the start only.
 func Start(ctx context.Context, log string) (*Server, error) {
-	dir, err := fetched()
+	dir, err := fetched.Dir(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotThere
+	}
 	if err != nil {
 		return nil, err
 	}
