@@ -110,6 +110,7 @@ what to do; relay recover publishes from the table what is missing.`,
 			{"relay/checkpoint/gate_test.go", "TestEachChangeOfHistoryIsRefusedAtItsGate_I7", ""},
 			{"relay/app/history_test.go", "TestAnotherHistoryIsRefusedAndMendedByRecover_I7", ""},
 			{"relay/app/restore_test.go", "TestRestoredDatabaseIsRefusedUntilTheTopicIsMadeAnew_I7", ""},
+			{"relay/app/certain_test.go", "TestWhoeverWasTakenOverFromRefusesNothing_I6_I7", ""},
 		},
 		Try: []string{
 			"make build   # then, in the repository:",

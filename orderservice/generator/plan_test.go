@@ -3,6 +3,7 @@ package generator
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,6 +111,29 @@ func TestSeedAndNumberDecideAnOrder(t *testing.T) {
 	}
 	if same(a.nth(7), a.nth(8)) || same(a.nth(7), b.nth(7)) {
 		t.Error("another number or seed makes the same order")
+	}
+}
+
+// With the race detector, which is what it is for.
+func TestOrdersArePlannedWhileCustomersAreForgotten(t *testing.T) {
+	t.Parallel()
+	g := invented(1)
+	var planning sync.WaitGroup
+	for worker := range uint64(2) {
+		planning.Go(func() {
+			for n := range uint64(200) {
+				g.nth(n + 1000*worker)
+			}
+		})
+	}
+	for id := 1; id < 100; id++ {
+		if err := g.forget(id); err != nil {
+			t.Error(err)
+		}
+	}
+	planning.Wait()
+	if p := g.nth(1); p.place.CustomerID != 100 {
+		t.Errorf("customer %d orders, want the only one that was not forgotten, 100", p.place.CustomerID)
 	}
 }
 

@@ -84,8 +84,9 @@ func (g *generator) forget(customer int) error {
 	return nil
 }
 
-// cart returns one to five lines of different items in one currency.
-func (w world) cart(r *rand.Rand) []event.Line {
+// cart returns one to five lines of different items in one currency. It is not of a copy of w, which would read the customers, who
+// may be forgotten meanwhile.
+func (w *world) cart(r *rand.Rand) []event.Line {
 	var lines []event.Line
 	chosen := make(map[int]bool)
 	for range 1 + r.IntN(5) {

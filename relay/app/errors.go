@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,8 +28,7 @@ func (s *session) certain(ctx context.Context, err error) error {
 		return err
 	}
 	if now := s.producer.Current(ctx); now != nil {
-		s.log.Info("not refused, as it is not known that no other relay has written since", "found", err, "err", now)
-		return now
+		return fmt.Errorf("%w; so this is not certain: %v", now, err) //nolint:errorlint // nor is it to be found in there
 	}
 	return err
 }
