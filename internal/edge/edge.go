@@ -49,6 +49,13 @@ func Recovered(err *error) {
 	}
 }
 
+// Rebound says whether a request reached the loopback under a name that is not this machine's, see Here. Who listens elsewhere is reached
+// under whatever name the network has for it.
+func Rebound(r *http.Request) bool {
+	at, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return at != nil && at.IP.IsLoopback() && !Here(r.Host)
+}
+
 // Here says whether a Host header means this machine. A name that a stranger's DNS server answers for does not: his page could otherwise
 // read from here what its own browser shows (DNS rebinding). Who has shown a token may use any name, such as a certificate's: to a page
 // of another origin the browser does not lend it.

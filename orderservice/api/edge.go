@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"time"
 
@@ -75,8 +74,7 @@ func trusted(r *http.Request, crossOrigin *http.CrossOriginProtection) error {
 	if crossOrigin.Check(r) != nil {
 		return &problem{kind: forbidden, detail: "a page of another origin must not do this"}
 	}
-	at, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if at != nil && at.IP.IsLoopback() && auth.Caller(r.Context()) == "" && !edge.Here(r.Host) {
+	if auth.Caller(r.Context()) == "" && edge.Rebound(r) {
 		return &problem{kind: misdirected, detail: fmt.Sprintf("%q is not how this machine's API is reached without a token: use localhost or an address", r.Host)}
 	}
 	return nil

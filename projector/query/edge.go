@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/adamkwhite/kafkafoodpipeline/internal/auth"
 	"github.com/adamkwhite/kafkafoodpipeline/internal/edge"
 )
 
@@ -20,11 +21,18 @@ type answer struct {
 	next    string // where the next page is; empty for the last one
 }
 
-// edge is what every request passes. What is within returns the status code.
+// edge is what every request passes. What is within returns the status code. A page of somebody else whose name leads to this
+// machine (DNS rebinding) does not get there.
 func (a *API) edge(route string, within func(http.ResponseWriter, *http.Request) int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edge.Begin(w)
-		a.metrics.requests.WithLabelValues(route, strconv.Itoa(within(w, r))).Inc()
+		var code int
+		if auth.Caller(r.Context()) == "" && edge.Rebound(r) {
+			code = a.refuse(w, r, &problem{kind: misdirected, detail: fmt.Sprintf("%q is not how this machine is asked without a token: use localhost or an address", r.Host)})
+		} else {
+			code = within(w, r)
+		}
+		a.metrics.requests.WithLabelValues(route, strconv.Itoa(code)).Inc()
 	})
 }
 

@@ -14,13 +14,14 @@ var (
 	methodNotAllowed = edge.Lasting("method-not-allowed", 405, "Method not allowed", "Use a method from the Allow header.")
 	orderBlocked     = edge.Lasting("order-blocked", 409, "An event of the order could not be applied", "An operator mends it, then what comes behind it follows: projector letters. Until then Prefer: handling=lenient gets the answer without it.")
 	noHistory        = edge.Lasting("no-history", 409, "The order's past is not kept", "It was read before past states were kept. An operator makes the read model anew: projector rebuild.")
+	misdirected      = edge.Lasting("misdirected", 421, "Wrong host", "Ask by localhost or by an IP address. A proxy on its machine is to name it so, or to show a token.")
 	internal         = edge.Lasting("internal", 500, "Internal error", "Look in the program's log for the request id in instance.")
 	busy             = edge.Passing("busy", 503, "Busy", "Wait as Retry-After says, then give the request again.")
 	unavailable      = edge.Passing("unavailable", 503, "The database is not available", "Wait, then give the request again.")
 	notYet           = edge.Passing("not-yet", 503, "The read model is not there yet", "Wait longer with Prefer: wait=N, at most 30 seconds, or take what is there with Prefer: handling=lenient.")
 )
 
-var kinds = []edge.Kind{malformed, notFound, methodNotAllowed, orderBlocked, noHistory, internal, busy, unavailable, notYet}
+var kinds = []edge.Kind{malformed, notFound, methodNotAllowed, orderBlocked, noHistory, misdirected, internal, busy, unavailable, notYet}
 
 // problem is an error that is told to the caller as it is.
 type problem struct {

@@ -1,7 +1,9 @@
 package query
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -197,5 +199,32 @@ func TestTheAPIWritesNothing(t *testing.T) {
 	t.Cleanup(pool.Close)
 	if _, err := pool.Exec(t.Context(), `CREATE TEMPORARY TABLE mine ()`); err == nil || !strings.Contains(err.Error(), "read-only") {
 		t.Errorf("got %v, want that the session is read-only", err)
+	}
+}
+
+// A page whose own name was made to lead here (DNS rebinding) is of the same origin as what it asks.
+func TestWhoAsksThisMachineByAStrangersNameIsRefused(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	here := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7484}
+	elsewhere := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7484}
+	for _, c := range []struct {
+		at   net.Addr
+		host string
+		code int
+	}{
+		{here, "evil.example", 421},
+		{here, "localhost:7484", 200},
+		{here, "[::1]:7484", 200},
+		{elsewhere, "projector", 200},
+		{here, "evil.example:7484", 421}, // and one that was refused has changed nothing
+		{here, "127.0.0.1", 200},
+	} {
+		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, c.at), http.MethodGet, "http://"+c.host+"/v1/kitchen", nil)
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		if answer.Code != c.code {
+			t.Errorf("%s as %s: got %d %s, want %d", c.at, c.host, answer.Code, answer.Body, c.code)
+		}
 	}
 }
