@@ -59,34 +59,40 @@ func unquote(s string) (string, bool) {
 	return unescape.Replace(m[1]), true
 }
 
-var strongETag = regexp.MustCompile(`^"(0|[1-9][0-9]{0,17})"$`)
+// entityTags is what If-Match may be beside * (RFC 9110 section 8.8.3); strongETag one that an answer could have given.
+var (
+	entityTags = regexp.MustCompile(`^[ \t]*(W/)?"[!#-~\x80-\xff]*"([ \t]*,[ \t]*(W/)?"[!#-~\x80-\xff]*")*[ \t]*$`)
+	strongETag = regexp.MustCompile(`(^|[ \t,])"(0|[1-9][0-9]{0,17})"`)
+)
 
 // noVersion is one that no order has.
 const noVersion = -1
 
 // ifMatch reads the version that the order must have (RFC 9110 section 13.1.1); nil means any. A tag that no answer gave, a
-// weak one included, matches nothing, and an empty list neither.
+// weak one included, matches nothing.
 func ifMatch(r *http.Request) (*int64, error) {
 	values := r.Header.Values("If-Match")
 	if len(values) == 0 || values[0] == "*" {
 		return nil, nil //nolint:nilnil // no condition is no error
 	}
-	expected := int64(noVersion)
-	for tag := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		m := strongETag.FindStringSubmatch(strings.TrimSpace(tag))
-		if m == nil {
-			continue
-		}
-		if expected != noVersion {
-			return nil, refused("", "if_match", "If-Match names two versions: say which one the command was decided on")
-		}
-		version, err := strconv.ParseInt(m[1], 10, 64)
+	list := strings.Join(values, ",")
+	if !entityTags.MatchString(list) {
+		return nil, refused("", "if_match", `If-Match is the ETag of an answer, quotes included, such as "1"; or *`)
+	}
+	tags := strongETag.FindAllStringSubmatch(list, -1)
+	switch len(tags) {
+	case 0:
+		expected := int64(noVersion)
+		return &expected, nil
+	case 1:
+		expected, err := strconv.ParseInt(tags[0][2], 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("If-Match: %w", err) // 18 digits fit
 		}
-		expected = version
+		return &expected, nil
+	default:
+		return nil, refused("", "if_match", "If-Match names two versions: say which one the command was decided on")
 	}
-	return &expected, nil
 }
 
 // unchanged reports whether the caller has what an ETag names already (If-None-Match, RFC 9110 section 13.1.2).

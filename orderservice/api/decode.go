@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -40,7 +42,7 @@ func understood(w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(body) == 0 {
 		body = []byte("{}") // for commands without fields, which is most of them
-	} else if err := decodable(r.Header.Get("Content-Type"), body); err != nil {
+	} else if body, err = decodable(r.Header.Get("Content-Type"), body); err != nil {
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json") // whatever it was called: huma knows no other spelling
@@ -76,48 +78,87 @@ func read(from io.Reader) ([]byte, error) {
 	return body, nil
 }
 
-// decodable wants a body that every JSON decoder reads in the same way (RFC 8259 sections 4 and 8.1).
-func decodable(contentType string, body []byte) error {
+// decodable wants a body that every JSON decoder reads in the same way (RFC 8259 sections 4 and 8.1), and returns it as ours does.
+func decodable(contentType string, body []byte) ([]byte, error) {
 	media, parameters, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(parameters["charset"])
 	if err != nil || media != "application/json" || (charset != "" && charset != "utf-8") {
-		return &problem{kind: mediaType, detail: fmt.Sprintf("Content-Type is %q, want application/json", contentType)}
+		return nil, &problem{kind: mediaType, detail: fmt.Sprintf("Content-Type is %q, want application/json", contentType)}
 	}
 	if !utf8.Valid(body) {
-		return refused("", "text", "the body is not UTF-8")
+		return nil, refused("", "text", "the body is not UTF-8")
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
-		return refused("", "type", "the body is not a JSON object")
+		return nil, refused("", "type", "the body is not a JSON object")
 	}
 	return unambiguous(body)
 }
 
 // unambiguous wants one JSON object of bounded depth and width, and no object in it that has a name twice: decoders differ in which
-// of the two they take. They differ in what half a surrogate pair is, too (RFC 8259 section 8.2), so there is none.
-func unambiguous(body []byte) error {
+// of the two they take. They differ in what half a surrogate pair is, too (RFC 8259 section 8.2), and in numbers: it returns the object
+// with its whole numbers as digits.
+func unambiguous(body []byte) ([]byte, error) {
+	var written []byte // the object up to copied, if anything had to be written otherwise
+	copied := 0
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(body))
-	for depth := -1; depth != 0; {
-		if _, err := decoder.ReadToken(); err != nil {
-			return notJSON(err)
+	for depth := -1; depth != 0; depth = decoder.StackDepth() {
+		token, err := decoder.ReadToken()
+		if err != nil {
+			return nil, notJSON(err)
 		}
-		depth = decoder.StackDepth()
-		kind, length := decoder.StackIndex(depth)
-		if kind == jsontext.KindBeginObject {
-			length = (length + 1) / 2 // a field's name and its value count as two
+		if err := bounded(decoder); err != nil {
+			return nil, err
 		}
-		switch {
-		case depth > maxDepth:
-			return refused("", "depth", fmt.Sprintf("more than %d objects and arrays lie within each other", maxDepth))
-		case length > maxNames:
-			within := decoder.StackPointer().Parent()
-			return refused(fragment(within), "too_long", fmt.Sprintf("more than %d fields or items in one object or array", maxNames))
+		if token.Kind() != jsontext.KindNumber {
+			continue
+		}
+		number := token.String()
+		digits, ok := whole(number)
+		if !ok {
+			return nil, refused(fragment(decoder.StackPointer()), "number", "the number is too large")
+		}
+		if digits != number {
+			end := int(decoder.InputOffset())
+			written = append(append(written, body[copied:end-len(number)]...), digits...)
+			copied = end
 		}
 	}
 	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		return refused("", "syntax", "something follows the JSON object")
+		return nil, refused("", "syntax", "something follows the JSON object")
 	}
-	return nil
+	return append(written, body[copied:]...), nil
 }
+
+// bounded holds the objects and arrays that a decoder is in to their bounds.
+func bounded(decoder *jsontext.Decoder) error {
+	depth := decoder.StackDepth()
+	kind, length := decoder.StackIndex(depth)
+	if kind == jsontext.KindBeginObject {
+		length = (length + 1) / 2 // a field's name and its value count as two
+	}
+	switch {
+	case depth > maxDepth:
+		return refused("", "depth", fmt.Sprintf("more than %d objects and arrays lie within each other", maxDepth))
+	case length > maxNames:
+		within := decoder.StackPointer().Parent()
+		return refused(fragment(within), "too_long", fmt.Sprintf("more than %d fields or items in one object or array", maxNames))
+	default:
+		return nil
+	}
+}
+
+// whole writes a whole number in digits: 1e2 and 100.0 are integers to a JSON Schema, and none to Go's decoder. Other numbers are
+// returned as they are. It returns false for one that no double holds (RFC 8259 section 6).
+func whole(number string) (digits string, ok bool) {
+	value, err := strconv.ParseFloat(number, 64)
+	if err == nil && value == math.Trunc(value) && math.Abs(value) <= exact && strings.ContainsAny(number, ".eE") {
+		return strconv.FormatFloat(value+0, 'f', 0, 64), true // 0 is added to -0.0, which is 0
+	}
+	return number, err == nil
+}
+
+// exact is up to where a double holds each whole number.
+const exact = 1 << 53
 
 func notJSON(err error) error {
 	wrong, is := errors.AsType[*jsontext.SyntacticError](err)

@@ -20,6 +20,7 @@ func FuzzNoInputIsOurFault(f *testing.F) {
 	for i, body := range []string{
 		soup, ``, `{}`, `{"reason":"\ud800"}`, `{"amount":{"minor":9223372036854775807,"currency":"EUR"},"reason":"x"}`,
 		`{"ready_at":"9999-12-31T23:59:59Z"}`, `{"item_id":-1}`, `{"by":"kitchen","reason":"x"}`, `{"stars":1e2}`, `{"courier":"\u0000"}`,
+		`{"customer_id":1e400}`, `{"amount":{"minor":-1e500}}`, `{"amount":{"minor":1e2,"currency":"EUR"},"reason":"x"}`,
 		`{"customer_id":2147483648,"service":"pickup","lines":[{"item_id":1,"quantity":1}]}`,
 	} {
 		f.Add(byte(i), body, `"key"`, `"1"`, "id", "application/json")

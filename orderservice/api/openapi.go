@@ -63,8 +63,8 @@ func (a *api) documented() huma.API {
 
 func encode(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
-// decode is given a body that is known to be JSON, for huma's validation and then as the type of the operation. So it
-// fails only for what a type does not hold and JSON Schema has no word for, such as an integer of 30 digits.
+// decode is given a body that is known to be JSON which fits any decoder, to be held to the schema and then as the type of the operation. So
+// it fails only for what that type does not hold and the schema has no word for.
 func decode(body []byte, v any) error {
 	err := json.Unmarshal(body, v)
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {

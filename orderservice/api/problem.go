@@ -61,6 +61,9 @@ func problemOf(err error) *problem {
 	if rule, broken := errors.AsType[*order.RuleError](err); broken {
 		return ruleProblem(rule)
 	}
+	if notYet, is := errors.AsType[*eventlog.NotYetError](err); is {
+		return &problem{kind: notFound, detail: notYet.Error()}
+	}
 	switch {
 	// First, because it wraps what the last attempt met.
 	case errors.Is(err, eventlog.ErrOutcomeUnknown):

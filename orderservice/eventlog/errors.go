@@ -97,7 +97,7 @@ func translateRefusal(pg *pgconn.PgError) error {
 	}
 	switch {
 	case pg.Code == notNullViolation && pg.TableName == "orders" && pg.ColumnName == "customer_id": // see insertState
-		return &order.RuleError{Rule: order.RuleCustomer, Field: "customer_id", Detail: "there is no such customer"}
+		return &order.RuleError{Rule: order.RuleCustomer, Field: "customer_id", Detail: "there is no such customer, or it was erased"}
 	case pg.Code == divisionByZero, pg.Code == serialization, pg.Code == deadlock:
 		return ErrConflict
 	// The error's context tells which of the waits of Append was too long.

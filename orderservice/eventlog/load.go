@@ -33,15 +33,29 @@ type Moment struct {
 	At      time.Time // zero means none
 }
 
-// LoadAt returns the order as it was at a moment, or ErrNotFound if it did not exist then or has not come so far.
+// NotYetError wraps ErrNotFound: the order is there, and was not at the moment that was asked for.
+type NotYetError struct {
+	Version int64 // that the order is at
+	Placed  time.Time
+}
+
+// Error implements error.
+func (e *NotYetError) Error() string {
+	return fmt.Sprintf("the order was placed at %s and is at version %d", e.Placed.Format(time.RFC3339Nano), e.Version)
+}
+
+// Unwrap is for errors.Is.
+func (e *NotYetError) Unwrap() error { return ErrNotFound }
+
+// LoadAt returns the order as it was at a moment, ErrNotFound, or a NotYetError if it did not exist then or has not come so far.
 func (l *Log) LoadAt(ctx context.Context, id uuid.UUID, m Moment) (order.Order, error) {
 	history, err := l.History(ctx, id)
 	if err != nil {
 		return order.Order{}, err
 	}
-	last := int64(len(history))
-	if m.Version > last {
-		return order.Order{}, fmt.Errorf("version %d of %s, which is at %d: %w", m.Version, id, last, ErrNotFound)
+	notYet := &NotYetError{Version: int64(len(history)), Placed: history[0].At}
+	if m.Version > notYet.Version {
+		return order.Order{}, notYet
 	}
 	if m.Version > 0 {
 		history = history[:m.Version]
@@ -50,7 +64,7 @@ func (l *Log) LoadAt(ctx context.Context, id uuid.UUID, m Moment) (order.Order, 
 		history = history[:len(history)-1]
 	}
 	if len(history) == 0 {
-		return order.Order{}, fmt.Errorf("%s at %s: %w", id, m.At.Format(time.RFC3339Nano), ErrNotFound)
+		return order.Order{}, notYet
 	}
 	return fold(history)
 }
