@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,13 +58,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see foodctl --help)", err)}
+		return &ops.ExitError{Code: 2, Err: fmt.Errorf("%w (see %s --help)", err, asked(err))}
 	}
 	log := c.Log("foodctl", stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
 	parsed.Bind(log, progressTo(stderr))
 	return parsed.Run()
+}
+
+// asked is the command whose flags or arguments could not be understood.
+func asked(err error) string {
+	if wrong, is := errors.AsType[*kong.ParseError](err); is && wrong.Context != nil && wrong.Context.Selected() != nil {
+		return wrong.Context.Selected().FullPath()
+	}
+	return "foodctl"
 }
 
 func (c *cli) parser(stdout, stderr io.Writer) (*kong.Kong, error) {

@@ -55,6 +55,27 @@ type portFlags struct {
 	BrokerPort       int `help:"Port of the dev broker (${default})." env:"FOODCTL_BROKER_PORT" default:"7490" placeholder:"PORT" group:"Ports"`
 }
 
+// check is before anything is started.
+func (p portFlags) check() error {
+	for flag, port := range map[string]int{
+		"console-port": p.ConsolePort, "orderservice-port": p.OrderservicePort, "relay-port": p.RelayPort, "projector-port": p.ProjectorPort,
+		"query-port": p.QueryPort, "postgres-port": p.PostgresPort, "broker-port": p.BrokerPort,
+	} {
+		if port < 1 || port > 65535 {
+			return fmt.Errorf("--%s %d: give a port, 1 to 65535", flag, port)
+		}
+	}
+	return nil
+}
+
+// checkRate refuses a rate that no order generator has.
+func checkRate(rate float64) error {
+	if rate < 0 {
+		return fmt.Errorf("--rate %g: give 0, for as fast as it can, or more", rate)
+	}
+	return nil
+}
+
 func (p portFlags) ports() stack.Ports {
 	return stack.Ports{
 		OrderService: p.OrderservicePort, Relay: p.RelayPort, Projector: p.ProjectorPort, Postgres: p.PostgresPort,

@@ -29,10 +29,7 @@ type trialFlags struct {
 }
 
 func (f trialFlags) check() error {
-	if f.Rate < 0 {
-		return fmt.Errorf("--rate %g: give 0, for as fast as it can, or more", f.Rate)
-	}
-	return f.sizeFlags.check()
+	return errors.Join(checkRate(f.Rate), f.sizeFlags.check())
 }
 
 // config is a system that no other knows of, as c says and the flags.

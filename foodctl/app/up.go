@@ -55,7 +55,7 @@ topic, applied to the read model.
 
 // Run runs the system until Ctrl-C or its limit.
 func (c *upCmd) Run(ctx context.Context, out io.Writer, log *slog.Logger) (err error) {
-	if err := errors.Join(c.sizeFlags.check(), c.relayFlags.check()); err != nil {
+	if err := errors.Join(c.sizeFlags.check(), c.relayFlags.check(), c.portFlags.check(), checkRate(c.Rate)); err != nil {
 		return err
 	}
 	dir, err := c.directory(ctx)

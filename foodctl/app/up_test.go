@@ -1,14 +1,19 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/adamkwhite/kafkafoodpipeline/foodctl/audit"
+	"github.com/adamkwhite/kafkafoodpipeline/internal/ops"
 )
 
 func TestUpRunsOrdersAndHolds(t *testing.T) {
@@ -108,4 +113,35 @@ func TestInterruptLetsEverythingArriveAndStopsAll(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, p.stderr.String())
 	}
 	gone(t, pids)
+}
+
+// Before anything is started, and by the name of the flag.
+func TestUpRefusesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		args, want string
+		code       int
+	}{
+		{"up --console-port 99999999", "--console-port 99999999", 1},
+		{"up --broker-port 0", "--broker-port 0", 1},
+		{"up --rate=-5", "--rate -5", 1},
+		{"up --relays 3", "--relays 3", 1},
+		{"up --no-such-flag", "see foodctl up --help", 2},
+		{"bench relay --nothing", "see foodctl bench relay --help", 2},
+		{"nothing", "see foodctl --help", 2},
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := strings.Fields(tt.args)
+		if args[0] == "up" {
+			args = append(args, "--data-dir", dir)
+		}
+		err := run(t.Context(), args, io.Discard, io.Discard)
+		var text strings.Builder
+		if code := ops.Exit(err, &text); code != tt.code || !strings.Contains(text.String(), tt.want) {
+			t.Errorf("%s: exit code %d, %q: want %d and %q", tt.args, code, text.String(), tt.code, tt.want)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the data directory is there: %v", tt.args, err)
+		}
+	}
 }

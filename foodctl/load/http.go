@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +59,8 @@ var expected = map[Flaw][]int{
 func (a *api) Menu(ctx context.Context) ([]event.Line, error) {
 	reply, err := a.send(ctx, http.MethodGet, "/v1/menu", nil, nil)
 	switch {
+	case untrusted(err):
+		return nil, fmt.Errorf("%w: give the certificate that signed the API's by --http-ca-file", err)
 	case err != nil:
 		return nil, fmt.Errorf("the orders API does not answer: %w: start it (foodctl up), or give --to its address", err)
 	case reply.code == http.StatusUnauthorized || reply.code == http.StatusForbidden:
@@ -80,6 +83,11 @@ func (a *api) Menu(ctx context.Context) ([]event.Line, error) {
 		lines[i] = event.Line{ItemID: item.ID, Name: item.Name, UnitPrice: item.Price}
 	}
 	return lines, nil
+}
+
+func untrusted(err error) bool {
+	_, is := errors.AsType[*tls.CertificateVerificationError](err)
+	return is
 }
 
 // Do implements Target.
@@ -195,22 +203,28 @@ func (a *api) send(ctx context.Context, method, path string, body []byte, header
 }
 
 // problem is what is read of an error (RFC 9457).
-func (r reply) problem() (kind, detail string) {
+func (r reply) problem() (kind, detail string, rule order.Rule) {
 	var p struct {
 		Type   string `json:"type"`
 		Title  string `json:"title"`
 		Detail string `json:"detail"`
+		Errors []struct {
+			Rule order.Rule `json:"rule"`
+		} `json:"errors"`
 	}
 	if media, _, _ := strings.Cut(r.header.Get("Content-Type"), ";"); media != "application/problem+json" || json.Unmarshal(r.body, &p) != nil {
-		return "", ""
+		return "", "", ""
 	}
-	return p.Type[strings.LastIndexByte(p.Type, '/')+1:], p.Title + ": " + p.Detail
+	if len(p.Errors) > 0 {
+		rule = p.Errors[0].Rule
+	}
+	return p.Type[strings.LastIndexByte(p.Type, '/')+1:], p.Title + ": " + p.Detail, rule
 }
 
 // String is the reply in a line, for errors.
 func (r reply) String() string {
 	text := string(r.body[:min(len(r.body), 200)])
-	if _, detail := r.problem(); detail != "" {
+	if _, detail, _ := r.problem(); detail != "" {
 		text = detail
 	}
 	return fmt.Sprintf("%d %q", r.code, text)
@@ -221,7 +235,7 @@ func (r reply) answer(to Request) Answer {
 	if to.Flaw == Sound && r.code == success(to.Kind) {
 		return r.order(Answer{Status: strconv.Itoa(r.code)})
 	}
-	kind, _ := r.problem()
+	kind, _, rule := r.problem()
 	a := Answer{Status: strings.TrimSpace(fmt.Sprint(r.code, " ", kind))}
 	switch {
 	case kind == "key-in-use":
@@ -230,6 +244,8 @@ func (r reply) answer(to Request) Answer {
 		a.Outcome = Busy
 	case to.Flaw != Sound && kind != "" && slices.Contains(expected[to.Flaw], r.code):
 		a.Outcome = Refused
+	case to.Flaw == Sound && to.Kind == Place && rule == order.RuleCustomer:
+		a.Outcome = NoSuch
 	default:
 		a.Outcome, a.Detail = Wrong, r.String()
 	}

@@ -124,6 +124,8 @@ func judged(r Request, result eventlog.Result, err error) Answer {
 		return Answer{Outcome: Wrong, Status: "committed", Detail: fmt.Sprintf("version %d of order %s was made of it", result.Order.Version, result.ID)}
 	case broken && r.Flaw != Sound && (rule.Field != "") == (r.Flaw == NoQuantity):
 		return Answer{Outcome: Refused, Status: "rule " + string(rule.Rule)}
+	case broken && r.Kind == Place && rule.Rule == order.RuleCustomer:
+		return Answer{Outcome: NoSuch, Status: "rule " + string(rule.Rule)}
 	case broken:
 		return Answer{Outcome: Wrong, Status: "rule " + string(rule.Rule), Detail: err.Error()}
 	case errors.Is(err, eventlog.ErrKeyInUse):

@@ -58,6 +58,7 @@ const (
 	Refused  Outcome = "refused"   // as a flawed request has to be
 	Busy     Outcome = "busy"      // turned away for now: nothing is said about the request
 	InUse    Outcome = "in use"    // a command with the same key has not ended
+	NoSuch   Outcome = "nobody"    // who was to order was erased, or never was: nothing is wrong with either side
 	NoAnswer Outcome = "no answer" // and nobody knows what became of it
 	Wrong    Outcome = "wrong"     // an answer that the request must not get
 )

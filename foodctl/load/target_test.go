@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/adamkwhite/kafkafoodpipeline/orderservice/order"
 )
 
 // placing places an order and returns it.
@@ -59,6 +61,20 @@ func TestEachFlawIsRefusedByTheRealOrderservice(t *testing.T) {
 					t.Errorf("%s, %q taken for sound: got %s, want wrong", name, flaw, a.Outcome)
 				}
 			}
+		}
+	}
+}
+
+// Customers are erased, and the load does not know whom.
+func TestAnOrderOfNobodyIsNobodysFault(t *testing.T) {
+	t.Parallel()
+	for name, target := range targets(t) {
+		r := placement1(t, target)
+		place, _ := r.Do.(order.Place)
+		place.CustomerID = 1_000_000
+		r.Do = place
+		if a := target.Do(t.Context(), r); a.Outcome != NoSuch {
+			t.Errorf("%s: got %s (%s: %s), want %s", name, a.Outcome, a.Status, a.Detail, NoSuch)
 		}
 	}
 }
@@ -162,6 +178,8 @@ func TestAnswersAreHeldAgainstWhatTheRequestHadToGet(t *testing.T) {
 		{500, problem, `{"type":"/problems/internal"}`, NoQuantity, Wrong},
 		{500, problem, `{"type":"/problems/internal"}`, Sound, Wrong},
 		{503, problem, `{"type":"/problems/busy"}`, Sound, Busy},
+		{422, problem, `{"type":"/problems/invalid","errors":[{"rule":"customer"}]}`, Sound, NoSuch},
+		{422, problem, `{"type":"/problems/invalid","errors":[{"rule":"range"}]}`, Sound, Wrong},
 		{503, problem, `{"type":"/problems/busy"}`, NoQuantity, Busy},
 		{429, problem, `{"type":"https://example.com/problems/busy"}`, Sound, Busy},
 		{503, "text/html", `a proxy`, Sound, Wrong},

@@ -78,7 +78,7 @@ func (g *Guard) admit(r *http.Request) (caller string, no *refusal) {
 	case by == basic && need > Read:
 		return "", &refusal{edge.Unauthenticated, need, "invalid_token", "Basic opens what takes read alone: a browser sends it by itself, for any site's page. This takes Authorization: Bearer TOKEN"}
 	case !known:
-		return "", &refusal{edge.Unauthenticated, need, "invalid_token", "the token is none of the token file's"}
+		return "", &refusal{edge.Unauthenticated, need, "invalid_token", "the token is none of the token file's: ask whoever keeps that file for one (foodctl token makes it)"}
 	case t.scope < need:
 		return "", &refusal{edge.InsufficientScope, need, "insufficient_scope", fmt.Sprintf("the token %s has the scope %s; this takes %s", t.name, t.scope, need)}
 	}

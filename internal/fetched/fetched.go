@@ -1,6 +1,6 @@
 // Package fetched keeps in the user's cache what is downloaded once: programs and schemas that tests and benches take.
 //
-// It promises that a directory which Dir finds is whole, whoever fetches it at the same time and whatever was killed on the way.
+// It promises that a directory of Once is whole where Dir finds it, whoever fetches it at the same time and whatever was killed on the way.
 package fetched
 
 import (
@@ -34,13 +34,13 @@ func Once(name string, fetch func(into, scratch string) error) (string, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", err
 	}
-	scratch, err := os.MkdirTemp(parent, "fetch-")
+	both, err := os.MkdirTemp(parent, "fetch-")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // the next one makes its own
-	into := filepath.Join(scratch, "into")
-	if err := os.Mkdir(into, 0o755); err != nil {
+	defer os.RemoveAll(both) //nolint:errcheck // the next one makes its own
+	into, scratch := filepath.Join(both, "into"), filepath.Join(both, "scratch")
+	if err := errors.Join(os.Mkdir(into, 0o755), os.Mkdir(scratch, 0o755)); err != nil {
 		return "", err
 	}
 	if err := fetch(into, scratch); err != nil {

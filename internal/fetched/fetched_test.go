@@ -9,7 +9,9 @@ import (
 )
 
 func TestWhatFailedIsNotThereAndWhatIsThereIsNotFetchedAgain(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	home := t.TempDir() // where caches are, on one system or another
+	t.Setenv("XDG_CACHE_HOME", home)
+	t.Setenv("HOME", home)
 	write := func(into string) error { return os.WriteFile(filepath.Join(into, "file"), []byte("x"), 0o600) }
 	broken := errors.New("cut off")
 	_, err := Once("thing", func(into, _ string) error { return errors.Join(write(into), broken) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,14 @@ const description = `Takes orders and keeps them as events. What was answered wi
 var globals = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
 	huma.ValidateStrictCasing = true // "Reason" is no field of ours, although Go's decoder would take it
+	huma.ErrorFormatter = func(format string, about ...any) string {
+		for i, a := range about {
+			if bound, is := a.(float64); is {
+				about[i] = strconv.FormatFloat(bound, 'f', -1, 64) // 2147483647, not 2.147483647e+09
+			}
+		}
+		return fmt.Sprintf(format, about...)
+	}
 	// What huma finds is told by the edge, like every other error.
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, found ...error) huma.StatusError {
 		exchangeOf(ctx.Context()).err = unfit(ctx, status, message, found)

@@ -46,6 +46,9 @@ func unfit(ctx huma.Context, status int, message string, found []error) error {
 			return &problem{kind: notFound, detail: fmt.Sprintf("there is no %q here: %s", ctx.Param(place), detail.Message)}
 		case "query", "header":
 			kind = malformed
+			if strings.HasPrefix(detail.Message, "invalid date/time") { // its rest is Go's idea of a format
+				detail.Message = "not a time by RFC 3339, such as 2026-11-28T12:00:00Z"
+			}
 			violations = append(violations, violation{Rule: ruleParameter, Detail: fmt.Sprintf("%s %s: %s", in, place, detail.Message)})
 		default:
 			violations = append(violations, inBody(place, detail))

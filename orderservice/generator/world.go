@@ -84,8 +84,8 @@ func (g *generator) forget(customer int) error {
 	return nil
 }
 
-// cart returns one to five lines of different items in one currency. It is not of a copy of w, which would read the customers, who
-// may be forgotten meanwhile.
+// cart returns one to five lines of different items in one currency. A copy of w would read the customers, which
+// forget changes under its lock.
 func (w *world) cart(r *rand.Rand) []event.Line {
 	var lines []event.Line
 	chosen := make(map[int]bool)

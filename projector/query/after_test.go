@@ -246,7 +246,7 @@ func TestWhoeverHangsUpWaitsNoLonger(t *testing.T) {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	conn := dial(t, server)
-	fmt.Fprintf(conn, "GET /v1/kitchen?read_after=%s HTTP/1.1\r\nHost: x\r\nPrefer: wait=30\r\n\r\n", token{uuid.New(), 1})
+	fmt.Fprintf(conn, "GET /v1/kitchen?read_after=%s HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=30\r\n\r\n", token{uuid.New(), 1})
 	s.someoneWaits(1)
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)

@@ -26,14 +26,20 @@ type answer struct {
 func (a *API) edge(route string, within func(http.ResponseWriter, *http.Request) int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edge.Begin(w)
-		var code int
-		if auth.Caller(r.Context()) == "" && edge.Rebound(r) {
-			code = a.refuse(w, r, &problem{kind: misdirected, detail: fmt.Sprintf("%q is not how this machine is asked without a token: use localhost or an address", r.Host)})
-		} else {
+		code := a.misled(w, r)
+		if code == 0 {
 			code = within(w, r)
 		}
 		a.metrics.requests.WithLabelValues(route, strconv.Itoa(code)).Inc()
 	})
+}
+
+// misled refuses a request that has come here by a name that a stranger's page has, and returns the status code; 0 for any other.
+func (a *API) misled(w http.ResponseWriter, r *http.Request) int {
+	if auth.Caller(r.Context()) != "" || !edge.Rebound(r) {
+		return 0
+	}
+	return a.refuse(w, r, &problem{kind: misdirected, detail: fmt.Sprintf("%q is not how this machine is asked without a token: use localhost or an address", r.Host)})
 }
 
 // answers gives requests to a handler and writes what comes of it.

@@ -206,25 +206,28 @@ func TestTheAPIWritesNothing(t *testing.T) {
 func TestWhoAsksThisMachineByAStrangersNameIsRefused(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	here := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7484}
-	elsewhere := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7484}
+	here := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7488}
+	elsewhere := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7488}
+	stream := "/v1/orders/" + s.filled(2, 30)[0].Order.String() + "/changes"
 	for _, c := range []struct {
-		at   net.Addr
-		host string
-		code int
+		at         net.Addr
+		host, path string
+		code       int
 	}{
-		{here, "evil.example", 421},
-		{here, "localhost:7484", 200},
-		{here, "[::1]:7484", 200},
-		{elsewhere, "projector", 200},
-		{here, "evil.example:7484", 421}, // and one that was refused has changed nothing
-		{here, "127.0.0.1", 200},
+		{here, "evil.example", "/v1/kitchen", 421},
+		{here, "localhost:7488", "/v1/kitchen", 200},
+		{here, "[::1]:7488", "/v1/kitchen", 200},
+		{elsewhere, "projector", "/v1/kitchen", 200},
+		{here, "evil.example:7488", "/v1/kitchen", 421}, // and one that was refused has changed nothing
+		{here, "127.0.0.1", "/v1/kitchen", 200},
+		{here, "evil.example", stream, 421},
+		{here, "evil.example", "/", 421},
 	} {
-		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, c.at), http.MethodGet, "http://"+c.host+"/v1/kitchen", nil)
+		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, c.at), http.MethodGet, "http://"+c.host+c.path, nil)
 		answer := httptest.NewRecorder()
 		s.ServeHTTP(answer, r)
 		if answer.Code != c.code {
-			t.Errorf("%s as %s: got %d %s, want %d", c.at, c.host, answer.Code, answer.Body, c.code)
+			t.Errorf("%s as %s, %s: got %d %s, want %d", c.at, c.host, c.path, answer.Code, answer.Body, c.code)
 		}
 	}
 }

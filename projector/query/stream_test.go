@@ -241,7 +241,7 @@ func TestASlowClientIsCutOffAndLosesNothing(t *testing.T) {
 	if err := slow.SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(slow, "GET %s HTTP/1.1\r\nHost: x\r\nLast-Event-ID: %s\r\n\r\n", sub.path(), begin)
+	fmt.Fprintf(slow, "GET %s HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: %s\r\n\r\n", sub.path(), begin)
 	quick := s.follow(server.URL+sub.path(), begin)
 	until(t, "both listen", func() bool { h := s.hub; h.mu.Lock(); defer h.mu.Unlock(); return len(h.listeners[sub]) == 2 })
 	go func() {

@@ -253,14 +253,13 @@ func (r *relay) recover(ctx context.Context) error {
 }
 
 // session opens the connections, runs do with them, and closes them in the reverse order.
-func (r *relay) session(ctx context.Context, do func(context.Context, *session) error) (err error) {
+func (r *relay) session(parent context.Context, do func(context.Context, *session) error) (err error) {
 	r.metrics.sessions.Inc()
-	ctx, fail := context.WithCancelCause(ctx)
+	ctx, fail := context.WithCancelCause(parent)
 	s := &session{relay: r, fail: fail}
 	defer fail(nil)
 	defer func() {
-		// What the parts say when they are pulled down together is less than the first one's reason.
-		if cause := context.Cause(ctx); cause != nil {
+		if cause := context.Cause(parent); cause != nil {
 			err = cause
 		}
 	}()
@@ -291,5 +290,9 @@ func (r *relay) session(ctx context.Context, do func(context.Context, *session) 
 			s.producer.Close()
 		}
 	}()
-	return s.certain(ctx, do(ctx, s))
+	err = do(ctx, s)
+	if cause := context.Cause(ctx); cause != nil { // what parts say that are pulled down together is less than the first one's reason
+		err = cause
+	}
+	return s.certain(ctx, err)
 }

@@ -18,19 +18,40 @@ import (
 	"github.com/adamkwhite/kafkafoodpipeline/sql"
 )
 
-// certain is err, unless that is a refusal of what this session has found and another relay has taken over. A relay that was paused
-// goes on with what it had read of one place, reads the other behind its successor, and the two do not fit: no history is another
-// then. Asked in the other order, whether it is current and then what there is, it could be paused in between.
+// errOvertaken ends a session whose readings are void.
+var errOvertaken = errors.New("another relay has, or may have, taken over meanwhile")
+
+// certain is err, unless it would end the relay for good and another one may have taken over. A relay that was paused between two readings
+// goes on with the first, reads the second behind its successor, and finds that the two do not fit: no history is another then.
 //
-// What is refused while events are published is in the log, whoever reads it.
+// Whoever holds the slot yet has no successor. It is looked at behind the readings: before them, the pause could come in between. The
+// fence would not do: a relay that is pointed at another database, and so is right to refuse, is fenced by the one that it has fenced, and
+// would begin anew for ever. It is asked where there is no slot to hold, or none that can be read on.
 func (s *session) certain(ctx context.Context, err error) error {
-	if s.producer == nil || s.settled.Load() || !errors.As(err, new(*checkpoint.Refusal)) {
+	if s.producer == nil || !permanent(err) {
 		return err
 	}
-	if now := s.producer.Current(ctx); now != nil {
-		return fmt.Errorf("%w; so this is not certain: %v", now, err) //nolint:errorlint // nor is it to be found in there
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachWithin)
+	defer cancel()
+	held, failed := s.holds(ctx)
+	if failed == nil && !held {
+		failed = errOvertaken
+	}
+	if failed != nil {
+		return fmt.Errorf("%w; so this is not certain: %v", failed, err) //nolint:errorlint // nor is it to be found in there
 	}
 	return err
+}
+
+func (s *session) holds(ctx context.Context) (bool, error) {
+	if s.slot == nil || s.slot.ended() {
+		return s.producer.Latest(ctx)
+	}
+	slot, err := wal.Inspect(ctx, s.database, s.config.Slot)
+	if errors.Is(err, wal.ErrNoSlot) {
+		return false, nil
+	}
+	return slot.Sender == s.slot.Sender(), err
 }
 
 // permanent says whether a new session would only meet the same error. Everything else is answered by a new session,

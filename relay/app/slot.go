@@ -149,6 +149,15 @@ func (s *session) hold(ctx context.Context, stream *wal.Stream) {
 	s.slot = h
 }
 
+func (h *held) ended() bool {
+	select {
+	case <-h.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // undecodable refuses a slot whose log cannot be read on, because the publication was not there for a while.
 func (s *session) undecodable(err error) error {
 	if !errors.Is(err, wal.ErrPublicationAway) {

@@ -113,23 +113,18 @@ func (s *sender) sendSettled(ctx context.Context, round []*sealed) (again, err e
 	return s.send(ctx, round)
 }
 
-// behind says whether this producer is the one that the coordinator knows, and what it decided on last is the last that was ended.
-func (s *sender) behind(last decided) bool {
+// isLast says whether what the coordinator decided on last is the last that this producer has ended.
+func (s *sender) isLast(d decided) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return last.producer == s.producer && last.to == s.epoch
+	return d.producer == s.producer && d.to == s.epoch
 }
 
-var errTakenOver = errors.New("another relay has taken over")
-
-// Current returns an error if another producer has taken the transactional id over since Open, or may have: it must not be called
-// while a commit is under way. So of nil and what was read before, nobody else has published in between.
-func (p *Producer) Current(ctx context.Context) error {
+// Latest says whether no other producer has taken the transactional id over since Open, so that nobody else has published in between.
+// While a commit is under way it may say no.
+func (p *Producer) Latest(ctx context.Context) (bool, error) {
 	last, err := lastDecided(ctx, kadm.NewClient(p.client), p.config.TransactionalID)
-	if err == nil && !p.sender.behind(last) {
-		err = errTakenOver
-	}
-	return err
+	return p.sender.isLast(last), err
 }
 
 // settle completes what this producer has committed, where markers were left out while it lives on, and says whether all of it
@@ -159,7 +154,7 @@ func (s *sender) settle(ctx context.Context) bool {
 func (s *sender) completeOwn(ctx context.Context) (done bool, err error) {
 	admin := kadm.NewClient(s.client)
 	last, err := lastDecided(ctx, admin, s.id)
-	if err != nil || !last.done || !s.behind(last) {
+	if err != nil || !last.done || !s.isLast(last) {
 		return false, err
 	}
 	known, err := describe(ctx, admin, slices.Collect(maps.Keys(s.topics))...)

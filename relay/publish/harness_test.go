@@ -206,3 +206,11 @@ func (k *target) committed() map[string]int {
 	}
 	return events
 }
+
+// latest asks a producer whether another one has taken over.
+func (k *target) latest(p *Producer, want bool) {
+	k.t.Helper()
+	if got, err := p.Latest(k.t.Context()); got != want || err != nil {
+		k.t.Errorf("the latest: %t, %v, want %t", got, err, want)
+	}
+}

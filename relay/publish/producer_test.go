@@ -208,6 +208,7 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 			t.Parallel()
 			k := setup(t)
 			paused := k.open()
+			k.latest(paused, true)
 			lost := k.rows(0, 1, 2)
 			if inTransaction {
 				k.add(paused, lost)
@@ -219,9 +220,12 @@ func TestSecondProducerFencesTheFirst_I6(t *testing.T) {
 			successor := k.open()
 			rows := k.rows(0, 1, 2)
 			k.add(successor, rows)
+			k.latest(successor, true) // its transaction is open
 			if _, err := successor.Commit(t.Context(), k.checkpoint(1)); err != nil {
 				t.Fatal(err)
 			}
+			k.latest(successor, true)
+			k.latest(paused, false)
 
 			err := error(nil)
 			if !inTransaction {

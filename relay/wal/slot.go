@@ -16,6 +16,7 @@ import (
 // Slot is what the server says about a replication slot.
 type Slot struct {
 	Active    bool
+	Sender    uint32     // the server process that sends to whoever holds it; 0 for none
 	Ours      bool       // it is one of pgoutput, in this database
 	Usable    bool       // it is ours, and its log is still there
 	Confirmed outbox.LSN // up to where it was acknowledged
@@ -28,6 +29,7 @@ type Slot struct {
 
 const inspectSlot = `
 SELECT active,
+       coalesce(active_pid, 0),
        coalesce(plugin = 'pgoutput' AND database = current_database(), false),
        coalesce(plugin = 'pgoutput' AND database = current_database() AND wal_status <> 'lost', false),
        coalesce(confirmed_flush_lsn - '0/0', 0)::bigint,
@@ -43,7 +45,7 @@ WHERE slot_name = $1`
 func Inspect(ctx context.Context, conn *pgx.Conn, name string) (Slot, error) {
 	var s Slot
 	err := conn.QueryRow(ctx, inspectSlot, name).
-		Scan(&s.Active, &s.Ours, &s.Usable, &s.Confirmed, &s.Lag, &s.Retained, &s.Safe, &s.Status, &s.Flushed)
+		Scan(&s.Active, &s.Sender, &s.Ours, &s.Usable, &s.Confirmed, &s.Lag, &s.Retained, &s.Safe, &s.Status, &s.Flushed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNoSlot
 	}

@@ -60,6 +60,7 @@ var ErrPublicationAway = errors.New("something was written while the publication
 // opened until this one is closed or Postgres gives it up.
 type Stream struct {
 	conn   net.Conn
+	sender uint32
 	frames *frames
 	asm    assembler
 	chunks chan *Chunk
@@ -110,6 +111,7 @@ func open(ctx context.Context, conn *pgconn.PgConn, slot string, l *layout.Layou
 	}
 	s := &Stream{
 		conn:   taken.Conn,
+		sender: taken.PID,
 		frames: newFrames(taken.Conn),
 		asm:    assembler{decode: decoder{layout: l}},
 		chunks: make(chan *Chunk, chunksAhead),
@@ -159,6 +161,9 @@ func (s *Stream) start(slot, publication string) error {
 		}
 	}
 }
+
+// Sender is the server process that sends: who holds the slot, as the server says itself.
+func (s *Stream) Sender() uint32 { return s.sender }
 
 // Chunks delivers what has been decoded, in order; a chunk is what was there, without waiting for more. The channel is
 // never closed: Run's error ends the stream. The receiver owns what it receives, until it releases it.
